@@ -1,0 +1,136 @@
+/*
+ * config: the YAML file as structs, one for each module, so that a module is handed its own settings and
+ * nothing else. What a setting means stands in config.c's table (name, type, default as text, one sentence), which
+ * also makes `barge config`, the check and the help.
+ *
+ * Sizes are bytes, durations milliseconds. Strings are owned by the struct config and live until config_free; an
+ * unset string is "" and never NULL. Lists end with a NULL pointer, and are never NULL themselves.
+ */
+#ifndef BARGE_CONFIG_H
+#define BARGE_CONFIG_H
+
+#include "agent/base/base.h"
+#include "agent/base/log.h"
+
+struct docker_settings {
+    bool enabled;     /* false when the file says `docker: off` */
+    char *containers; /* folder, or "auto" */
+    char *start;      /* "beginning", "end", or a duration: see start_ms */
+    uint64_t start_ms; /* the duration; 0 for beginning, UINT64_MAX for end */
+    char **exclude;   /* container names with *, or label=value with * */
+    uint64_t max_held_bytes;
+};
+
+struct gelf_settings {
+    char *udp; /* "host:port", "" off */
+    char *tcp;
+    uint64_t tcp_when_full_ms;
+    uint64_t receive_buffer_bytes;
+    uint64_t max_message_bytes;
+    uint64_t max_pending_bytes;
+};
+
+struct field_pair {
+    char *name;  /* dotted for nested: NULL ends a list */
+    char *value; /* rendered JSON value for add, the new name for rename, string|long|double|boolean for convert */
+};
+
+struct enrich_settings {
+    char *service;           /* "auto", or a fixed name */
+    char **request_id_keys;  /* tried before the built-in ones */
+    char *host;              /* "auto", or a fixed name */
+    struct field_pair *fields; /* enrich.fields: value is rendered JSON */
+    struct field_pair *add;    /* fields.add: value is rendered JSON */
+    struct field_pair *rename;
+    char **remove;
+    struct field_pair *convert;
+};
+
+struct buffer_settings {
+    uint64_t max_bytes;
+    uint64_t min_free_bytes; /* set when given in bytes, else 0 */
+    double min_free_share;   /* 0..1 of the file system, else 0 */
+    bool sync_off;           /* sync: off */
+    uint64_t sync_ms;        /* 0: at once */
+    double gelf_reserve_share; /* of max_bytes */
+    double gelf_max_share;
+};
+
+struct dead_letter_settings {
+    uint64_t max_bytes;
+    uint64_t max_age_ms;
+};
+
+struct tls_settings {
+    char *ca_file;
+    char *cert_file;
+    char *key_file;
+    bool verify;
+};
+
+struct elasticsearch_settings {
+    char **hosts; /* URLs, checked: http or https, a host, maybe a port and a path */
+    char *index;
+    uint64_t index_window_ms; /* 0: no limit */
+    uint64_t park_after_ms;
+    char *username;
+    char *password_file;
+    char *api_key_file;
+    struct tls_settings tls;
+    char *proxy;
+    bool gzip;
+    uint64_t batch_bytes;
+    uint64_t batch_delay_ms;
+    uint64_t max_in_flight; /* per host */
+    uint64_t timeout_ms;
+};
+
+struct file_settings {
+    char *path; /* with %{+YYYY.MM.dd} */
+};
+
+enum output_kind { OUTPUT_ELASTICSEARCH, OUTPUT_FILE };
+
+struct config {
+    char *data_dir;
+    uint64_t shutdown_timeout_ms;
+    struct docker_settings docker;
+    struct gelf_settings gelf;
+    struct enrich_settings enrich;
+    struct buffer_settings buffer;
+    struct dead_letter_settings dead_letters;
+    enum output_kind output_kind;
+    struct elasticsearch_settings elasticsearch;
+    struct file_settings file;
+    bool setup;
+    char *retention;
+    char *status_listen; /* "host:port", "" off */
+    enum log_level log_level;
+    enum log_format log_format;
+};
+
+/* One thing wrong with a configuration. line and column count from 1; 0 when it belongs to no place. */
+struct config_problem {
+    unsigned line, column;
+    char text[400];
+};
+
+struct config_problems {
+    struct config_problem *list; /* owned; in the order of the file */
+    size_t n;
+};
+
+/* Reads path (NULL: the defaults alone). Returns an owned config when nothing is wrong; NULL, with at least one
+ * problem, otherwise. An unreadable file is one problem without a place. ${NAME} is replaced from the environment.
+ * Free problems with config_problems_fini either way. */
+struct config *config_load(const char *path, struct config_problems *problems);
+/* The same from bytes in memory (tests, fuzzing). */
+struct config *config_parse(struct bytes yaml, struct config_problems *problems);
+void config_problems_fini(struct config_problems *problems);
+void config_free(struct config *c);
+
+struct strbuf;
+/* The effective configuration as YAML in the order of the table, defaults included; passwords inside URLs masked. */
+void config_print(const struct config *c, struct strbuf *to);
+
+#endif
