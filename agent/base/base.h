@@ -1,6 +1,6 @@
 /*
- * base: what every module may assume. Slices of borrowed bytes, asserts that stay on in production, the
- * one answer to "out of memory", and an error value that carries its context upwards.
+ * base: what every module may assume. Slices of borrowed bytes, asserts that stay on in production,
+ * the one answer to "out of memory", and an error value that carries its context upwards.
  *
  * Everything here may be called from any thread.
  */
@@ -29,7 +29,8 @@
 
 _Noreturn void base_assert_failed(const char *what, const char *file, int line);
 
-/* Ends the process (status 1) with one line on standard error. For out of memory and for what cannot be. */
+/* Ends the process (status 1) with one line on standard error. For out of memory and for what
+ * cannot be. */
 _Noreturn void base_die(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
 /* malloc/calloc/realloc/strdup that never return NULL: they call base_die. free() the result. */
@@ -39,7 +40,8 @@ void *base_realloc(void *p, size_t n);
 char *base_strdup(const char *s);
 char *base_strndup(const char *s, size_t n);
 
-/* A borrowed stretch of bytes, not NUL-terminated. Valid as long as its lender says. {NULL,0} is "none". */
+/* A borrowed stretch of bytes, not NUL-terminated. Valid as long as its lender says. {NULL,0} is
+ * "none". */
 struct bytes {
     const char *p;
     size_t n;
@@ -78,7 +80,8 @@ struct error {
     char text[512];
 };
 
-/* Formats into *e (when e is not NULL), cutting what is too long; returns -1, so `return error_set(...)`. */
+/* Formats into *e (when e is not NULL), cutting what is too long; returns -1, so `return
+ * error_set(...)`. */
 int error_set(struct error *e, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * clock: the two clocks. Monotonic for every timer and time-out, wall for what is shown and stamped.
- * Any thread.
+ * clock: the two clocks. Monotonic for every timer and time-out, wall for what is shown and
+ * stamped. Any thread.
  */
 #ifndef BARGE_CLOCK_H
 #define BARGE_CLOCK_H

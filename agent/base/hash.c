@@ -1,7 +1,7 @@
 #include "agent/base/hash.h"
 
-#include <sys/random.h>
 #include <errno.h>
+#include <sys/random.h>
 
 #if defined(__x86_64__)
 #include <nmmintrin.h>

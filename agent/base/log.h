@@ -1,9 +1,10 @@
 /*
- * log: the agent's own log, on standard error. A constant message, then key=value; one line per event,
- * control characters escaped; repeats of one call site within ten seconds are folded into a count.
- * Never a payload, never a secret. Any thread.
+ * log: the agent's own log, on standard error. A constant message, then key=value; one line per
+ * event, control characters escaped; repeats of one call site within ten seconds are folded into a
+ * count. Never a payload, never a secret. Any thread.
  *
- *   log_warn("datagrams dropped by the kernel", LOG_U64("dropped", n), LOG_STR("knob", "inputs.gelf.receive_buffer"));
+ *   log_warn("datagrams dropped by the kernel", LOG_U64("dropped", n), LOG_STR("knob",
+ * "inputs.gelf.receive_buffer"));
  */
 #ifndef BARGE_LOG_H
 #define BARGE_LOG_H
@@ -42,11 +43,13 @@ void log_write(enum log_level level, struct log_site *site, const char *message,
 #define LOG_AT(level, message, ...)                                                                \
     do {                                                                                           \
         static struct log_site site_;                                                              \
-        log_write((level), &site_, (message), (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){.key = NULL}}); \
+        log_write((level), &site_, (message),                                                      \
+                  (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){.key = NULL}});            \
     } while (0)
 /* The same without folding: for events that each matter (a file found, a container named once). */
 #define LOG_EACH(level, message, ...)                                                              \
-    log_write((level), NULL, (message), (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){.key = NULL}})
+    log_write((level), NULL, (message),                                                            \
+              (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){.key = NULL}})
 
 #define log_debug(...) LOG_AT(LOG_DEBUG, __VA_ARGS__)
 #define log_info(...) LOG_EACH(LOG_INFO, __VA_ARGS__)

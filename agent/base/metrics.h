@@ -1,6 +1,6 @@
 /*
- * metrics: every figure that barge shows, in one table that is also its documentation. Counters only rise;
- * gauges are set. Both are 64-bit atomics with relaxed order: any thread, no lock.
+ * metrics: every figure that barge shows, in one table that is also its documentation. Counters
+ * only rise; gauges are set. Both are 64-bit atomics with relaxed order: any thread, no lock.
  *
  * The path is where /status has it; /metrics derives its name from it: "inputs.gelf.datagrams" is
  * barge_inputs_gelf_datagrams_total for a counter, barge_buffer_bytes for a gauge.
@@ -21,38 +21,54 @@ enum metric_kind { METRIC_COUNTER, METRIC_GAUGE };
     X(M_DUPLICATE, COUNTER, "ledger.duplicate", "records that were found to be there already")     \
     X(M_DEAD, COUNTER, "ledger.dead_lettered", "records kept among the dead letters")              \
     X(M_BUFFERED, GAUGE, "ledger.buffered", "records on their way")                                \
-    X(M_DROP_BUFFER_FULL, COUNTER, "ledger.dropped.buffer_full", "datagrams and stream messages that found the buffer full") \
-    X(M_DROP_DAMAGED, COUNTER, "ledger.dropped.damaged", "buffered records lost to damage on disk") \
-    X(M_DROP_TOO_LARGE, COUNTER, "ledger.dropped.too_large", "messages larger than any document may be") \
-    X(M_DROP_INVALID, COUNTER, "ledger.dropped.invalid", "datagrams and stream messages that are no GELF message") \
+    X(M_DROP_BUFFER_FULL, COUNTER, "ledger.dropped.buffer_full",                                   \
+      "datagrams and stream messages that found the buffer full")                                  \
+    X(M_DROP_DAMAGED, COUNTER, "ledger.dropped.damaged",                                           \
+      "buffered records lost to damage on disk")                                                   \
+    X(M_DROP_TOO_LARGE, COUNTER, "ledger.dropped.too_large",                                       \
+      "messages larger than any document may be")                                                  \
+    X(M_DROP_INVALID, COUNTER, "ledger.dropped.invalid",                                           \
+      "datagrams and stream messages that are no GELF message")                                    \
     X(M_DOCKER_CONTAINERS, GAUGE, "inputs.docker.containers", "containers followed")               \
     X(M_DOCKER_FILES, GAUGE, "inputs.docker.files", "log files open")                              \
     X(M_DOCKER_LINES, COUNTER, "inputs.docker.lines", "lines read")                                \
     X(M_DOCKER_BYTES, COUNTER, "inputs.docker.bytes", "bytes read, after decompression")           \
     X(M_DOCKER_LAG, GAUGE, "inputs.docker.lag_bytes", "bytes in log files not read yet")           \
-    X(M_DOCKER_HELD, GAUGE, "inputs.docker.held_bytes", "unread bytes of rotated and removed files held open") \
-    X(M_DOCKER_AT_RISK, GAUGE, "inputs.docker.at_risk_bytes", "bytes read from removed files and not yet on disk") \
-    X(M_DOCKER_LET_GO, COUNTER, "inputs.docker.let_go_bytes", "unread bytes given up because of inputs.docker.max_held") \
-    X(M_DOCKER_MISSED, COUNTER, "inputs.docker.missed_files", "files known to have gone before they were read to the end") \
-    X(M_DOCKER_UNREADABLE, GAUGE, "inputs.docker.unreadable", "containers whose log cannot be read here") \
-    X(M_DOCKER_INVALID, COUNTER, "inputs.docker.invalid_lines", "lines that are not Docker's, shipped as they are") \
-    X(M_DOCKER_SKIPPED, COUNTER, "inputs.docker.skipped_bytes", "bytes skipped by inputs.docker.start, and NUL runs") \
+    X(M_DOCKER_HELD, GAUGE, "inputs.docker.held_bytes",                                            \
+      "unread bytes of rotated and removed files held open")                                       \
+    X(M_DOCKER_AT_RISK, GAUGE, "inputs.docker.at_risk_bytes",                                      \
+      "bytes read from removed files and not yet on disk")                                         \
+    X(M_DOCKER_LET_GO, COUNTER, "inputs.docker.let_go_bytes",                                      \
+      "unread bytes given up because of inputs.docker.max_held")                                   \
+    X(M_DOCKER_MISSED, COUNTER, "inputs.docker.missed_files",                                      \
+      "files known to have gone before they were read to the end")                                 \
+    X(M_DOCKER_UNREADABLE, GAUGE, "inputs.docker.unreadable",                                      \
+      "containers whose log cannot be read here")                                                  \
+    X(M_DOCKER_INVALID, COUNTER, "inputs.docker.invalid_lines",                                    \
+      "lines that are not Docker's, shipped as they are")                                          \
+    X(M_DOCKER_SKIPPED, COUNTER, "inputs.docker.skipped_bytes",                                    \
+      "bytes skipped by inputs.docker.start, and NUL runs")                                        \
     X(M_GELF_DATAGRAMS, COUNTER, "inputs.gelf.datagrams", "datagrams received")                    \
     X(M_GELF_BYTES, COUNTER, "inputs.gelf.bytes", "bytes received, before decompression")          \
     X(M_GELF_MESSAGES, COUNTER, "inputs.gelf.messages", "messages taken, joined and whole")        \
-    X(M_GELF_KERNEL_DROPPED, COUNTER, "inputs.gelf.kernel_dropped", "datagrams dropped by the kernel, socket buffer full") \
-    X(M_GELF_INCOMPLETE, COUNTER, "inputs.gelf.incomplete", "chunked messages given up: a chunk missing after 5 s") \
-    X(M_GELF_BAD_CHUNK, COUNTER, "inputs.gelf.bad_chunks", "chunks with an impossible or contradicting header") \
-    X(M_GELF_EVICTED, COUNTER, "inputs.gelf.evicted", "chunked messages given up at inputs.gelf.max_pending") \
+    X(M_GELF_KERNEL_DROPPED, COUNTER, "inputs.gelf.kernel_dropped",                                \
+      "datagrams dropped by the kernel, socket buffer full")                                       \
+    X(M_GELF_INCOMPLETE, COUNTER, "inputs.gelf.incomplete",                                        \
+      "chunked messages given up: a chunk missing after 5 s")                                      \
+    X(M_GELF_BAD_CHUNK, COUNTER, "inputs.gelf.bad_chunks",                                         \
+      "chunks with an impossible or contradicting header")                                         \
+    X(M_GELF_EVICTED, COUNTER, "inputs.gelf.evicted",                                              \
+      "chunked messages given up at inputs.gelf.max_pending")                                      \
     X(M_GELF_PENDING, GAUGE, "inputs.gelf.chunks_pending", "chunks waiting for their siblings")    \
     X(M_GELF_PENDING_BYTES, GAUGE, "inputs.gelf.pending_bytes", "bytes of chunks waiting")         \
-    X(M_GELF_UNDECODABLE, COUNTER, "inputs.gelf.undecodable", "datagrams that do not inflate, or inflate beyond inputs.gelf.max_message") \
+    X(M_GELF_UNDECODABLE, COUNTER, "inputs.gelf.undecodable",                                      \
+      "datagrams that do not inflate, or inflate beyond inputs.gelf.max_message")                  \
     X(M_GELF_CONNECTIONS, GAUGE, "inputs.gelf.connections", "open streams")                        \
     X(M_BUFFER_BYTES, GAUGE, "buffer.bytes", "bytes of buffer files")                              \
     X(M_BUFFER_MAX, GAUGE, "buffer.max_bytes", "buffer.max_size")                                  \
     X(M_BUFFER_SEGMENTS, GAUGE, "buffer.segments", "buffer files")                                 \
     X(M_BUFFER_OLDEST, GAUGE, "buffer.oldest_age_s", "age of the oldest record on its way")        \
-    X(M_BUFFER_DAMAGED, COUNTER, "buffer.damaged_records", "records found damaged, over restarts")  \
+    X(M_BUFFER_DAMAGED, COUNTER, "buffer.damaged_records", "records found damaged, over restarts") \
     X(M_BUFFER_FULL, GAUGE, "buffer.full", "1 while inputs wait for room")                         \
     X(M_BUFFER_SYNCS, COUNTER, "buffer.syncs", "fdatasync calls")                                  \
     X(M_BUFFER_WRITTEN, COUNTER, "buffer.written_bytes", "bytes written to buffer files")          \
@@ -63,7 +79,8 @@ enum metric_kind { METRIC_COUNTER, METRIC_GAUGE };
     X(M_OUT_FAILED, COUNTER, "output.failed_requests", "requests that failed whole")               \
     X(M_OUT_RETRIES, COUNTER, "output.retries", "records sent again")                              \
     X(M_OUT_REFUSED, COUNTER, "output.refused", "records refused for their shape and folded")      \
-    X(M_OUT_PARKED, GAUGE, "output.parked", "records of indices that accept nothing, among the dead letters") \
+    X(M_OUT_PARKED, GAUGE, "output.parked",                                                        \
+      "records of indices that accept nothing, among the dead letters")                            \
     X(M_OUT_BYTES, COUNTER, "output.bytes", "body bytes sent, after compression")                  \
     X(M_DEAD_BYTES, GAUGE, "dead_letters.bytes", "bytes of dead letters kept")                     \
     X(M_DEAD_EXPIRED, COUNTER, "dead_letters.expired", "dead letters removed for age or size")
@@ -96,11 +113,13 @@ static inline uint64_t metric_get(enum metric m)
     return atomic_load_explicit(&metric_values[m], memory_order_relaxed);
 }
 
-/* What is not a number: output.last_error, output.breaker_state by host, inputs.docker.unreadable_containers. The text
- * is copied (cut at 300 bytes); an empty one clears it. path must be a literal. At most 64 paths. */
+/* What is not a number: output.last_error, output.breaker_state by host,
+ * inputs.docker.unreadable_containers. The text is copied (cut at 300 bytes); an empty one clears
+ * it. path must be a literal. At most 64 paths. */
 void metric_text_set(const char *path, struct bytes text);
 
-/* Calls fn for each text in the order in which they were first set, under a lock: fn must not call back. */
+/* Calls fn for each text in the order in which they were first set, under a lock: fn must not call
+ * back. */
 void metric_text_each(void (*fn)(void *arg, const char *path, const char *text), void *arg);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * strbuf: bytes that grow. For everything that is not the hot path: status pages, messages, state files.
- * One owner, no locking. A zeroed struct is an empty strbuf.
+ * strbuf: bytes that grow. For everything that is not the hot path: status pages, messages, state
+ * files. One owner, no locking. A zeroed struct is an empty strbuf.
  */
 #ifndef BARGE_STRBUF_H
 #define BARGE_STRBUF_H
@@ -22,7 +22,8 @@ static inline void strbuf_clear(struct strbuf *b)
     b->n = 0;
 }
 
-/* Makes room for n more bytes (and a NUL) and returns where they go; the caller adds to b->n itself. */
+/* Makes room for n more bytes (and a NUL) and returns where they go; the caller adds to b->n
+ * itself. */
 char *strbuf_room(struct strbuf *b, size_t n);
 
 void strbuf_add(struct strbuf *b, const void *p, size_t n);

@@ -1,6 +1,6 @@
 /*
- * utf8: well-formed UTF-8 as RFC 3629 and the Unicode Standard's table 3-7 have it (no overlongs, no
- * surrogates, nothing above U+10FFFF).
+ * utf8: well-formed UTF-8 as RFC 3629 and the Unicode Standard's table 3-7 have it (no overlongs,
+ * no surrogates, nothing above U+10FFFF).
  */
 #ifndef BARGE_UTF8_H
 #define BARGE_UTF8_H
