@@ -1,0 +1,82 @@
+#include "agent/base/hash.h"
+#include "agent/base/strbuf.h"
+#include "agent/base/utf8.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+/* RFC 3720, B.4, and the catalogue's check value for "123456789". */
+static void crc32c_known_values(void **state)
+{
+    unsigned char zeros[32] = {0}, ones[32];
+
+    (void)state;
+    memset(ones, 0xff, sizeof ones);
+    assert_int_equal(hash_crc32c(0, "123456789", 9), 0xE3069283);
+    assert_int_equal(hash_crc32c(0, zeros, 32), 0x8A9136AA);
+    assert_int_equal(hash_crc32c(0, ones, 32), 0x62A8AB43);
+    assert_int_equal(hash_crc32c(hash_crc32c(0, "1234", 4), "56789", 5), 0xE3069283);
+    assert_int_equal(hash_crc32c(0, "", 0), 0);
+}
+
+static void hash_64_tells_lengths_and_bytes_apart(void **state)
+{
+    unsigned char a[64] = {0}, b[64] = {0};
+
+    (void)state;
+    for (size_t n = 1; n < sizeof a; n++)
+        assert_true(hash_64(1, a, n) != hash_64(1, a, n - 1));
+    for (size_t i = 0; i < sizeof b; i++) {
+        b[i] = 1;
+        assert_true(hash_64(1, a, sizeof a) != hash_64(1, b, sizeof b));
+        b[i] = 0;
+    }
+    assert_true(hash_64(1, a, 10) != hash_64(2, a, 10));
+}
+
+static void utf8_table_3_7(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t length;
+    } cases[] = {
+        {"a", 1},        {"\xc3\xa6", 2},         {"\xe2\x82\xac", 3},
+        {"\x80", 0},     {"\xf0\x9f\x9a\x80", 4}, {"\xed\x9f\xbf", 3},
+        {"\xc1\xbf", 0}, {"\xc0\x80", 0},         {"\xe0\x9f\xbf", 0},
+        {"\xc3", 0},     {"\xf0\x8f\xbf\xbf", 0}, {"\xed\xa0\x80", 0},
+        {"\xc3(", 0},    {"\xf4\x90\x80\x80", 0}, {"\xf5\x80\x80\x80", 0},
+        {"", 0},         {"\xe2\x82", 0},         {"\xf0\x9f\x9a", 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        assert_int_equal(utf8_length(cases[i].text, strlen(cases[i].text)), cases[i].length);
+}
+
+static void strbuf_json_is_rfc_8259(void **state)
+{
+    struct strbuf b = {0};
+
+    (void)state;
+    strbuf_add_json(&b, bytes_of("a\"\\\n\x01\xff\xc3\xa6\0z", 10));
+    assert_string_equal(b.p, "\"a\\\"\\\\\\n\\u0001\xef\xbf\xbd\xc3\xa6\\u0000z\"");
+    strbuf_fini(&b);
+    strbuf_printf(&b, "%s-%d", "x", 7);
+    assert_string_equal(b.p, "x-7");
+    strbuf_fini(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(crc32c_known_values),
+        cmocka_unit_test(hash_64_tells_lengths_and_bytes_apart),
+        cmocka_unit_test(utf8_table_3_7),
+        cmocka_unit_test(strbuf_json_is_rfc_8259),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
