@@ -4,35 +4,102 @@ BUILD     ?= build
 CC        ?= cc
 OPT       ?= -O2
 SANITIZE  ?=
+WERROR    ?=
 PREFIX    ?= /usr/local
+DESTDIR   ?=
+PYTHON    ?= /usr/bin/python3
+FUZZ_SECONDS ?= 60
+NODES     ?= elasticsearch-8.19 opensearch-2.19
+PYTEST_ARGS  ?=
 
 PACKAGES  := zlib libcurl yajl yaml-0.1 libmicrohttpd
-DEB_BUILD := gcc make pkg-config zlib1g-dev libcurl4-openssl-dev libyajl-dev libyaml-dev libmicrohttpd-dev
-DEB_TEST  := libcmocka-dev python3 python3-pytest
+DEB_BUILD := gcc libc6-dev make pkg-config zlib1g-dev libcurl4-openssl-dev libyajl-dev libyaml-dev libmicrohttpd-dev
+DEB_TEST  := libcmocka-dev python3 python3-pytest openssl
+DEB_LINT  := clang clang-format cppcheck shellcheck
+DEB_FUZZ  := clang
+DEB_BENCH := valgrind python3
+DEB_NODES := maven default-jdk-headless unzip python3 python3-pytest openssl
+DEB_DOCKER := docker.io busybox-static python3 python3-pytest
+
+# What is read from pkg-config is asked once, and only when something is compiled.
+once = $(eval $(1) := $(2))$($(1))
+PKG_CFLAGS = $(call once,PKG_CFLAGS,$(shell pkg-config --cflags $(PACKAGES) 2>/dev/null))
+PKG_LIBS   = $(call once,PKG_LIBS,$(shell pkg-config --libs $(PACKAGES) 2>/dev/null))
+
 WARN      := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wconversion -Wno-sign-conversion
 HARDEN    := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
 CFLAGS    ?= $(OPT) -g
-ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -I. $(WARN) $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer,$(HARDEN)) \
-             $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null) $(CFLAGS)
-ALL_LIBS   = $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lpthread
-ALL_LDFLAGS = $(if $(SANITIZE),-fsanitize=$(SANITIZE),-pie -Wl,-z,relro,-z,now) $(LDFLAGS)
+comma     := ,
+SANITIZED := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer $(if $(findstring undefined,$(SANITIZE)),-fno-sanitize-recover=undefined))
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -I. $(WARN) $(if $(WERROR),-Werror) $(or $(SANITIZED),$(HARDEN)) $(PKG_CFLAGS) $(CFLAGS)
+ALL_LIBS   = $(PKG_LIBS) -lpthread
+ALL_LDFLAGS = $(SANITIZED) -pie -Wl,-z,relro,-z,now $(LDFLAGS)
 
 SRC   := $(sort $(wildcard agent/*.c agent/*/*.c agent/*/*/*.c parsers/*.c outputs/*.c outputs/*/*.c))
+HDR   := $(sort $(wildcard agent/*.h agent/*/*.h agent/*/*/*.h parsers/*.h outputs/*.h outputs/*/*.h))
 LIB   := $(filter-out agent/main.c,$(SRC))
 OBJ   := $(SRC:%.c=$(BUILD)/%.o)
 UNITS := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_BINS := $(UNITS:tests/unit/%.c=$(BUILD)/unit/%)
+FUZZ  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_NAMES := $(FUZZ:tests/fuzz/fuzz_%.c=%)
+FUZZ_BUILD := $(BUILD)/fuzz
+BENCH := $(sort $(wildcard tests/bench/*.c))
+BENCH_BINS := $(BENCH:tests/bench/%.c=$(BUILD)/bench/%)
+TESTS_C := $(sort $(wildcard tests/*/*.c tests/*/*.h))
+
+.DELETE_ON_ERROR:
+# Nothing that was built counts as intermediate, and only built-in rules that are written here apply.
+.SECONDARY:
+MAKEFLAGS += --no-builtin-rules
 
 .PHONY: all
-all: check-deps $(BUILD)/barge
+all: $(BUILD)/barge ## build build/barge
+
+# ---- what it needs ----
+
+# $(call missing,PACKAGES): those of them that dpkg does not have installed.
+missing = $(shell for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'install ok installed' || printf '%s ' $$p; done)
+# $(call install,PACKAGES): recipe line that installs what is missing, through sudo when not root.
+define install
+@missing="$(call missing,$(1))"; if [ -n "$$missing" ]; then \
+    command -v apt-get >/dev/null || { echo "please install: $$missing" >&2; exit 1; }; \
+    sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; echo "installing $$missing"; \
+    $$sudo apt-get -qq update && DEBIAN_FRONTEND=noninteractive $$sudo apt-get -qq install -y --no-install-recommends $$missing >/dev/null; fi
+endef
+
+.PHONY: deps deps-test deps-lint deps-fuzz deps-bench deps-nodes deps-docker
+deps: ## install what building needs (Debian packages)
+	$(call install,$(DEB_BUILD))
+deps-test: ## … and what the tests need
+	$(call install,$(DEB_BUILD) $(DEB_TEST))
+deps-lint:
+	$(call install,$(DEB_BUILD) $(DEB_TEST) $(DEB_LINT))
+deps-fuzz:
+	$(call install,$(DEB_BUILD) $(DEB_FUZZ))
+deps-bench:
+	$(call install,$(DEB_BUILD) $(DEB_BENCH))
+deps-nodes:
+	$(call install,$(DEB_BUILD) $(DEB_NODES))
+deps-docker:
+	$(call install,$(DEB_BUILD) $(DEB_DOCKER))
 
 .PHONY: check-deps
 check-deps:
 	@pkg-config --exists $(PACKAGES) 2>/dev/null || { echo "headers are missing: run 'make deps', or install $(DEB_BUILD)" >&2; exit 1; }
 
-$(BUILD)/%.o: %.c
+# ---- the program ----
+
+$(BUILD)/%.o: %.c $(BUILD)/flags | check-deps
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+# Changes when the compiler or its flags do, so that nothing is linked from two kinds of objects.
+FLAGS_NOW = $(CC) $(OPT) $(CFLAGS) $(SANITIZE) $(LDFLAGS) $(WERROR)
+.PHONY: FORCE
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(FLAGS_NOW)' | cmp -s - $@ || echo '$(FLAGS_NOW)' > $@
 
 $(BUILD)/libbarge.a: $(LIB:%.c=$(BUILD)/%.o)
 	@rm -f $@
@@ -41,13 +108,125 @@ $(BUILD)/libbarge.a: $(LIB:%.c=$(BUILD)/%.o)
 $(BUILD)/barge: $(BUILD)/agent/main.o $(BUILD)/libbarge.a
 	$(CC) $(ALL_LDFLAGS) $^ -o $@ $(ALL_LIBS)
 
-# A unit test links what it needs from the library, and may bring its own io.c as tests/unit/NAME.io.c.
-$(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libbarge.a
+# ---- tests ----
+
+# A unit test links what it needs from the library; one that defines a module's functions itself (io.h) replaces it.
+$(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libbarge.a $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d $< $(BUILD)/libbarge.a -o $@ $(ALL_LDFLAGS) $(ALL_LIBS) -lcmocka
 
-.PHONY: test-unit
-test-unit: $(UNIT_BINS)
-	@set -e; for t in $(UNIT_BINS); do echo "== $$t"; $$t; done
+$(BUILD)/bench/%: tests/bench/%.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -D_GNU_SOURCE -O2 -g -Wall -Wextra $< -o $@ -lz -lpthread
 
--include $(OBJ:.o=.d) $(UNIT_BINS:=.d)
+# What a sanitizer finds ends the program, with a status of its own.
+SAN_ENV := ASAN_OPTIONS=abort_on_error=0:exitcode=66:detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:exitcode=66 \
+           TSAN_OPTIONS=exitcode=66:halt_on_error=0:second_deadlock_stack=1
+PYTEST := $(SAN_ENV) BARGE=$(abspath $(BUILD)/barge) $(PYTHON) -B -m pytest -q -p no:cacheprovider -rs $(PYTEST_ARGS)
+
+.PHONY: test
+test: deps-test ## unit, golden and integration tests (a few minutes; installs what it needs)
+	@$(MAKE) --no-print-directory test-unit test-integration
+
+.PHONY: test-unit
+test-unit: $(UNIT_BINS) ## the unit tests alone
+	@failed=; for t in $(UNIT_BINS); do echo "== $$t"; $(SAN_ENV) $$t || failed="$$failed $$t"; done; \
+	[ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
+
+.PHONY: test-integration
+test-integration: $(BUILD)/barge ## the built program against files, sockets and a scripted Elasticsearch
+	$(PYTEST) tests/integration
+
+.PHONY: test-elasticsearch
+test-elasticsearch: deps-nodes ## the same program against real nodes (NODES=all for every version)
+	@$(MAKE) --no-print-directory all
+	NODES="$(NODES)" $(PYTEST) tests/real/test_nodes.py
+
+.PHONY: test-docker
+test-docker: deps-docker ## … and a live Docker engine
+	@$(MAKE) --no-print-directory all
+	$(PYTEST) tests/real/test_docker.py
+
+.PHONY: fuzz
+fuzz: deps-fuzz ## every fuzz target for FUZZ_SECONDS=60
+	@$(MAKE) --no-print-directory BUILD=$(FUZZ_BUILD) CC=clang SANITIZE=fuzzer-no-link,address,undefined OPT=-O1 run-fuzz
+
+FUZZ_BINS := $(FUZZ_NAMES:%=$(BUILD)/fuzz_%)
+$(BUILD)/fuzz_%: tests/fuzz/fuzz_%.c $(BUILD)/libbarge.a $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d $< $(BUILD)/libbarge.a -o $@ $(subst fuzzer-no-link,fuzzer,$(ALL_LDFLAGS)) $(ALL_LIBS)
+
+# Seeds from tests/fuzz/seeds/NAME; what is found new goes to the build folder, and is used again.
+.PHONY: run-fuzz
+run-fuzz: $(FUZZ_BINS)
+	@failed=; for n in $(FUZZ_NAMES); do mkdir -p $(BUILD)/corpus/$$n; \
+	    seeds=; [ ! -d tests/fuzz/seeds/$$n ] || seeds=tests/fuzz/seeds/$$n; \
+	    dict=; [ ! -f tests/fuzz/$$n.dict ] || dict=-dict=tests/fuzz/$$n.dict; \
+	    echo "== fuzz $$n, $(FUZZ_SECONDS) s"; \
+	    $(SAN_ENV) $(BUILD)/fuzz_$$n -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 -verbosity=0 \
+	        -artifact_prefix=$(BUILD)/corpus/$$n- $$dict $(BUILD)/corpus/$$n $$seeds 2>&1 | tail -n 40 > $(BUILD)/$$n.log; \
+	    if grep -q '^stat::number_of_executed_units' $(BUILD)/$$n.log && ! grep -qE 'ERROR|SUMMARY' $(BUILD)/$$n.log; \
+	    then grep executed_units $(BUILD)/$$n.log; else cat $(BUILD)/$$n.log; failed="$$failed $$n"; fi; done; \
+	[ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
+
+# ---- measuring, looking ----
+
+.PHONY: bench
+bench: deps-bench ## throughput, CPU, memory, instructions per event beside the peers'
+	@$(MAKE) --no-print-directory all $(BENCH_BINS)
+	$(PYTHON) -B tests/bench/run.py --build $(BUILD) all
+
+.PHONY: bench-gelf
+bench-gelf: deps-bench ## GELF datagrams per second and their drops
+	@$(MAKE) --no-print-directory all $(BENCH_BINS)
+	$(PYTHON) -B tests/bench/run.py --build $(BUILD) gelf
+
+.PHONY: demo
+demo: deps ## a gateway and two services become documents, without Docker or Elasticsearch (ES=http://localhost:9200 fills that)
+	$(call install,python3)
+	@$(MAKE) --no-print-directory -s all
+	@BARGE=$(abspath $(BUILD)/barge) $(PYTHON) -B tests/demo/demo.py
+
+# ---- form ----
+
+.PHONY: lint
+lint: deps-lint ## formatting, static analysis, layers, shell scripts
+	@$(MAKE) --no-print-directory lint-format lint-layers lint-c lint-shell
+
+.PHONY: lint-format lint-layers lint-c lint-shell
+lint-format:
+	clang-format --dry-run -Werror $(SRC) $(HDR) $(TESTS_C)
+lint-layers:
+	$(PYTHON) -B tests/lint/layers.py $(SRC) $(HDR)
+lint-c:
+	cppcheck --quiet --std=c11 --language=c -j2 -I. -D_GNU_SOURCE --enable=warning,performance,portability --inline-suppr \
+	    --suppressions-list=tests/lint/cppcheck.txt --error-exitcode=1 --cppcheck-build-dir=$$(mkdir -p $(BUILD)/cppcheck && echo $(BUILD)/cppcheck) $(SRC)
+lint-shell:
+	shellcheck .ci/run $(wildcard tests/*/*.sh)
+
+.PHONY: format
+format: ## clang-format over everything
+	clang-format -i $(SRC) $(HDR) $(TESTS_C)
+
+# ---- installing ----
+
+.PHONY: install
+install: all ## into PREFIX=/usr/local, under DESTDIR
+	install -D -m 755 $(BUILD)/barge $(DESTDIR)$(PREFIX)/bin/barge
+	install -D -m 644 conf/barge.8 $(DESTDIR)$(PREFIX)/share/man/man8/barge.8
+	cd conf && find . -type f ! -name '*.8' -exec install -D -m 644 {} $(DESTDIR)$(PREFIX)/share/barge/{} \;
+
+.PHONY: uninstall
+uninstall: ## takes away what install put there
+	rm -f $(DESTDIR)$(PREFIX)/bin/barge $(DESTDIR)$(PREFIX)/share/man/man8/barge.8
+	rm -rf $(DESTDIR)$(PREFIX)/share/barge
+
+.PHONY: clean
+clean: ## removes build/ (not .cache/, where fetched nodes lie)
+	rm -rf $(BUILD) out
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r t d; do printf '%-22s %s\n' "$$t" "$$d"; done
+
+-include $(OBJ:.o=.d) $(UNIT_BINS:=.d) $(FUZZ_BINS:=.d)
