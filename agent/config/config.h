@@ -1,6 +1,6 @@
 /*
  * config: the YAML file as structs, one for each module, so that a module is handed its own settings and
- * nothing else. What a setting means stands in config.c's table (name, type, default as text, one sentence), which
+ * nothing else. What a setting means stands in config_table.c (name, type, default as text, one sentence), which
  * also makes `barge config`, the check and the help.
  *
  * Sizes are bytes, durations milliseconds. Strings are owned by the struct config and live until config_free; an
@@ -126,6 +126,9 @@ struct config_problems {
 struct config *config_load(const char *path, struct config_problems *problems);
 /* The same from bytes in memory (tests, fuzzing). */
 struct config *config_parse(struct bytes yaml, struct config_problems *problems);
+/* Whether the files that c names (passwords, keys, certificates) can be read by this process; problems, set anew, says
+ * which cannot. c must come from config_load or config_parse. */
+bool config_check_files(const struct config *c, struct config_problems *problems);
 void config_problems_fini(struct config_problems *problems);
 void config_free(struct config *c);
 

@@ -1,0 +1,806 @@
+/*
+ * Reads the tree of config_node against config_table. A problem never ends the reading: all of them
+ * are told in one run. What a value may be is config_value's.
+ */
+#include "agent/config/config.h"
+
+#include "agent/base/io.h"
+#include "agent/base/strbuf.h"
+#include "agent/config/config_node.h"
+#include "agent/config/config_table.h"
+#include "agent/config/config_value.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define PATH_BYTES 200 /* of a dotted setting, keys of the file included as far as it matters */
+
+struct place {
+    unsigned line, column; /* 0: the file does not mention it */
+};
+
+/* What config_load hands out, with the places that later checks name. */
+struct loaded {
+    struct config config;
+    struct place *places; /* by row of the table */
+};
+
+struct load {
+    struct loaded *to;
+    struct config_problems *problems;
+};
+
+static struct loaded *loaded_of(const struct config *c)
+{
+    return (struct loaded *)((char *)(uintptr_t)c - offsetof(struct loaded, config));
+}
+
+static void *member(struct config *c, const struct setting *s)
+{
+    return (char *)c + s->at;
+}
+
+static struct place *place_of(struct loaded *l, const struct setting *s)
+{
+    return &l->places[s - config_table];
+}
+
+/* ---- storing ---- */
+
+static void set_string(char **to, const char *text)
+{
+    char *copy = base_strdup(text);
+
+    free(*to);
+    *to = copy;
+}
+
+static int check_range(const struct setting *s, uint64_t v, void (*add)(struct strbuf *, uint64_t),
+                       struct error *why)
+{
+    struct strbuf limit = {0};
+    int rc = 0;
+
+    if (v < s->min) {
+        add(&limit, s->min);
+        rc = error_set(why, "it must be at least %s", limit.p);
+    } else if (s->max && v > s->max) {
+        add(&limit, s->max);
+        rc = error_set(why, "it must be at most %s", limit.p);
+    }
+    strbuf_fini(&limit);
+    return rc;
+}
+
+static void add_count(struct strbuf *to, uint64_t v)
+{
+    strbuf_printf(to, "%llu", (unsigned long long)v);
+}
+
+static int set_start(struct docker_settings *d, const char *text, struct error *why)
+{
+    if (strcmp(text, "beginning") == 0)
+        d->start_ms = 0;
+    else if (strcmp(text, "end") == 0)
+        d->start_ms = UINT64_MAX;
+    else if (config_value_duration(text, &d->start_ms, why) < 0 || d->start_ms == 0)
+        return error_set(why, "\"%.60s\" is neither beginning, nor end, nor a duration like 24h",
+                         text);
+    set_string(&d->start, text);
+    return 0;
+}
+
+static int set_sync(struct buffer_settings *b, const struct setting *s, const char *text,
+                    struct error *why)
+{
+    bool on;
+
+    if (config_value_bool(text, &on, why) == 0 && !on) {
+        b->sync_off = true;
+        b->sync_ms = 0;
+        return 0;
+    }
+    b->sync_off = false;
+    if (config_value_duration(text, &b->sync_ms, why) < 0)
+        return error_set(why, "\"%.60s\" is neither a duration like 200ms, nor 0, nor off", text);
+    return check_range(s, b->sync_ms, config_value_add_duration, why);
+}
+
+static int set_min_free(struct buffer_settings *b, const char *text, struct error *why)
+{
+    b->min_free_bytes = 0;
+    b->min_free_share = 0;
+    if (config_value_share(text, &b->min_free_share, why) == 0)
+        return 0;
+    if (config_value_size(text, &b->min_free_bytes, why) < 0)
+        return error_set(why, "\"%.60s\" is neither a share like 10%% nor a size like 2GiB", text);
+    return 0;
+}
+
+static int set_choice(void *to, const struct setting *s, const char *text, struct error *why)
+{
+    struct strbuf all = {0};
+    int rc = 0;
+
+    for (unsigned i = 0; s->choices[i]; i++) {
+        if (strcmp(text, s->choices[i]) != 0)
+            continue;
+        if (s->width == sizeof(bool))
+            *(bool *)to = i;
+        else
+            *(unsigned *)to = i;
+        return 0;
+    }
+    for (unsigned i = 0; s->choices[i]; i++)
+        strbuf_printf(&all, "%s%s", i ? ", " : "", s->choices[i]);
+    rc = error_set(why, "\"%.60s\" is none of %s", text, all.p);
+    strbuf_fini(&all);
+    return rc;
+}
+
+/* Makes one text the value of a setting. -1 with *why; the setting then has its former or a
+ * senseless value, but one that can be freed. */
+static int set_scalar(struct config *c, const struct setting *s, const char *text,
+                      struct error *why)
+{
+    void *to = s->at == SETTING_NOWHERE ? NULL : member(c, s);
+
+    if (s->check && s->check(text, why) < 0)
+        return -1;
+    switch (s->type) {
+    case SET_STRING:
+    case SET_SECRET_FILE:
+    case SET_MASKED:
+        if (to)
+            set_string(to, text);
+        return 0;
+    case SET_SIZE:
+        if (config_value_size(text, to, why) < 0)
+            return -1;
+        return check_range(s, *(uint64_t *)to, config_value_add_size, why);
+    case SET_DURATION:
+        if (config_value_duration(text, to, why) < 0)
+            return -1;
+        return check_range(s, *(uint64_t *)to, config_value_add_duration, why);
+    case SET_COUNT:
+        if (config_value_count(text, to, why) < 0)
+            return -1;
+        return check_range(s, *(uint64_t *)to, add_count, why);
+    case SET_SHARE:
+        return config_value_share(text, to, why);
+    case SET_BOOL:
+        return config_value_bool(text, to, why);
+    case SET_CHOICE:
+        return set_choice(to, s, text, why);
+    case SET_START:
+        return set_start(&c->docker, text, why);
+    case SET_SYNC:
+        return set_sync(&c->buffer, s, text, why);
+    case SET_MIN_FREE:
+        return set_min_free(&c->buffer, text, why);
+    case SET_SWITCH:
+        return to ? config_value_bool(text, to, why) : 0;
+    case SET_LIST:
+    case SET_MASKED_LIST:
+    case SET_JSON_MAP:
+    case SET_TEXT_MAP:
+    case SET_ANY:
+        break;
+    }
+    ASSERT(false && "a setting of this type is no scalar");
+    return -1;
+}
+
+static void list_free(char **list)
+{
+    for (size_t i = 0; list && list[i]; i++)
+        free(list[i]);
+    free(list);
+}
+
+static void pairs_free(struct field_pair *pairs)
+{
+    for (size_t i = 0; pairs && pairs[i].name; i++) {
+        free(pairs[i].name);
+        free(pairs[i].value);
+    }
+    free(pairs);
+}
+
+static bool is_list(const struct setting *s)
+{
+    return s->type == SET_LIST || s->type == SET_MASKED_LIST;
+}
+
+static bool is_map(const struct setting *s)
+{
+    return s->type == SET_JSON_MAP || s->type == SET_TEXT_MAP;
+}
+
+static void set_defaults(struct config *c)
+{
+    for (size_t i = 0; i < config_table_size; i++) {
+        const struct setting *s = &config_table[i];
+        struct error why;
+
+        if (s->at == SETTING_NOWHERE)
+            continue;
+        if (is_map(s)) {
+            *(struct field_pair **)member(c, s) = base_calloc(1, sizeof(struct field_pair));
+        } else if (is_list(s)) {
+            char **list = base_calloc(2, sizeof *list);
+
+            if (*s->text)
+                list[0] = base_strdup(s->text);
+            *(char ***)member(c, s) = list;
+        } else {
+            int rc = set_scalar(c, s, s->text, &why);
+
+            ASSERT(rc == 0);
+        }
+    }
+}
+
+void config_free(struct config *c)
+{
+    if (!c)
+        return;
+    for (size_t i = 0; i < config_table_size; i++) {
+        const struct setting *s = &config_table[i];
+
+        if (s->at == SETTING_NOWHERE)
+            continue;
+        if (is_map(s))
+            pairs_free(*(struct field_pair **)member(c, s));
+        else if (is_list(s))
+            list_free(*(char ***)member(c, s));
+        else if (s->type == SET_STRING || s->type == SET_SECRET_FILE || s->type == SET_MASKED ||
+                 s->type == SET_START)
+            free(*(char **)member(c, s));
+    }
+    free(loaded_of(c)->places);
+    free(loaded_of(c));
+}
+
+/* ---- suggestions ---- */
+
+static char folded(char c)
+{
+    return c == '-' ? '_' : (char)tolower((unsigned char)c);
+}
+
+/* Levenshtein's distance, blind to case and to - for _. Long words are no misspellings of ours. */
+static size_t distance(const char *a, const char *b)
+{
+    size_t row[64], n = strlen(b);
+
+    if (n >= ARRAY_LEN(row) || strlen(a) >= ARRAY_LEN(row))
+        return SIZE_MAX;
+    for (size_t j = 0; j <= n; j++)
+        row[j] = j;
+    for (size_t i = 0; a[i]; i++) {
+        size_t diagonal = row[0];
+
+        row[0] = i + 1;
+        for (size_t j = 0; j < n; j++) {
+            size_t replace = diagonal + (folded(a[i]) != folded(b[j]));
+
+            diagonal = row[j + 1];
+            row[j + 1] = MIN(replace, MIN(row[j], diagonal) + 1);
+        }
+    }
+    return row[n];
+}
+
+/* The part of the i-th setting's path that stands directly below prefix ("" or "buffer."), into
+ * name. */
+static bool child_name(size_t i, const char *prefix, char name[PATH_BYTES])
+{
+    const char *path = config_table[i].path;
+    size_t n = strlen(prefix);
+
+    if (config_table[i].later || strncmp(path, prefix, n) != 0 || !path[n])
+        return false;
+    snprintf(name, PATH_BYTES, "%.*s", (int)strcspn(path + n, "."), path + n);
+    return true;
+}
+
+static void add_valid_names(struct strbuf *to, const char *prefix)
+{
+    char name[PATH_BYTES], last[PATH_BYTES] = "";
+
+    for (size_t i = 0; i < config_table_size; i++) {
+        if (!child_name(i, prefix, name) || strcmp(name, last) == 0)
+            continue;
+        strbuf_printf(to, "%s%s", *last ? ", " : "", name);
+        memcpy(last, name, sizeof last);
+    }
+}
+
+/* Where in the table a key of this name would be right: its path, "" when nowhere. */
+static const char *elsewhere(const char *key)
+{
+    size_t best_distance = strlen(key) > 4 ? 2 : 1;
+    const char *best = "";
+
+    for (size_t i = 0; i < config_table_size; i++) {
+        const char *path = config_table[i].path, *dot = strrchr(path, '.');
+        size_t d = config_table[i].later ? SIZE_MAX : distance(key, dot ? dot + 1 : path);
+
+        if (d < best_distance) {
+            best_distance = d;
+            best = path;
+        }
+    }
+    return best;
+}
+
+static void add_unknown(struct load *l, const struct config_node *n, const char *prefix)
+{
+    char name[PATH_BYTES], best[PATH_BYTES] = "", whole[PATH_BYTES];
+    size_t best_distance = SIZE_MAX, enough = MAX(2u, strlen(n->key) / 3);
+    const char *other = elsewhere(n->key);
+    struct strbuf hint = {0};
+
+    for (size_t i = 0; i < config_table_size; i++) {
+        size_t d = child_name(i, prefix, name) ? distance(n->key, name) : SIZE_MAX;
+
+        if (d < best_distance) {
+            best_distance = d;
+            memcpy(best, name, sizeof best);
+        }
+    }
+    snprintf(whole, sizeof whole, "%s%s", prefix, n->key);
+    if (strchr(n->key, '.') && config_table_find(whole))
+        strbuf_printf(&hint, "%s is written as keys within keys", whole);
+    else if (best_distance <= enough && best_distance < strlen(n->key))
+        strbuf_printf(&hint, "did you mean %s?", best);
+    else if (*other)
+        strbuf_printf(&hint, "it belongs elsewhere: %s", other);
+    else {
+        strbuf_add_str(&hint, "there are ");
+        add_valid_names(&hint, prefix);
+    }
+    config_problem_add(l->problems, n->key_line, n->key_column, "unknown key %.60s%s%.*s; %s",
+                       n->key, *prefix ? " in " : "", (int)(*prefix ? strlen(prefix) - 1 : 0),
+                       prefix, hint.p);
+    strbuf_fini(&hint);
+}
+
+/* ---- values ---- */
+
+/* A key without a value ("buffer:") leaves what is below it at the defaults. */
+static bool is_null(const struct config_node *n)
+{
+    return n->kind == NODE_SCALAR && n->plain &&
+           (!*n->text || strcmp(n->text, "~") == 0 || strcmp(n->text, "null") == 0);
+}
+
+static void add_wrong(struct load *l, const struct config_node *n, const char *path,
+                      const char *what)
+{
+    config_problem_add(l->problems, n->line, n->column, "%s: %s", path, what);
+}
+
+static void set_list(struct load *l, const struct setting *s, const struct config_node *n)
+{
+    char ***to = s->at == SETTING_NOWHERE ? NULL : member(&l->to->config, s), **list;
+    size_t count = 0, before = l->problems->n;
+
+    if (n->kind != NODE_LIST) {
+        add_wrong(l, n, s->path, "a list is needed; write [one, two], or [] for none");
+        return;
+    }
+    for (const struct config_node *e = n->child; e; e = e->next)
+        count++;
+    list = base_calloc(count + 1, sizeof *list);
+    count = 0;
+    for (const struct config_node *e = n->child; e; e = e->next) {
+        struct error why;
+
+        if (e->kind != NODE_SCALAR)
+            add_wrong(l, e, s->path, "a list of plain values is needed");
+        else if (s->check && s->check(e->text, &why) < 0)
+            add_wrong(l, e, s->path, why.text);
+        else
+            list[count++] = base_strdup(e->text);
+    }
+    if (!to || l->problems->n > before) {
+        list_free(list);
+        return;
+    }
+    list_free(*to);
+    *to = list;
+}
+
+/* RFC 8259 §6: what may go into JSON as a number, as it stands. */
+static bool is_json_number(const char *s)
+{
+    s += *s == '-';
+    if (*s == '0')
+        s++;
+    else if (isdigit((unsigned char)*s))
+        s += strspn(s, "0123456789");
+    else
+        return false;
+    if (*s == '.') {
+        if (!isdigit((unsigned char)*++s))
+            return false;
+        s += strspn(s, "0123456789");
+    }
+    if (*s == 'e' || *s == 'E') {
+        s++;
+        s += *s == '+' || *s == '-';
+        if (!isdigit((unsigned char)*s))
+            return false;
+        s += strspn(s, "0123456789");
+    }
+    return !*s;
+}
+
+static void add_json(struct strbuf *to, const struct config_node *n)
+{
+    if (n->kind == NODE_SCALAR) {
+        if (is_null(n))
+            strbuf_add_str(to, "null");
+        else if (n->plain && (strcmp(n->text, "true") == 0 || strcmp(n->text, "false") == 0 ||
+                              is_json_number(n->text)))
+            strbuf_add_str(to, n->text);
+        else
+            strbuf_add_json(to, bytes_str(n->text));
+        return;
+    }
+    strbuf_add_char(to, n->kind == NODE_LIST ? '[' : '{');
+    for (const struct config_node *c = n->child; c; c = c->next) {
+        if (n->kind == NODE_MAP) {
+            strbuf_add_json(to, bytes_str(c->key));
+            strbuf_add_char(to, ':');
+        }
+        add_json(to, c);
+        if (c->next)
+            strbuf_add_char(to, ',');
+    }
+    strbuf_add_char(to, n->kind == NODE_LIST ? ']' : '}');
+}
+
+struct pairs {
+    struct field_pair *list;
+    size_t n;
+};
+
+/* Takes value over. */
+static void add_pair(struct load *l, const struct setting *s, const struct config_node *n,
+                     const char *name, char *value, struct pairs *to)
+{
+    struct error why;
+
+    if (s->check_key(name, &why) < 0) {
+        config_problem_add(l->problems, n->key_line, n->key_column, "%s: %s", s->path, why.text);
+        free(value);
+        return;
+    }
+    for (size_t i = 0; i < to->n; i++) {
+        if (strcmp(to->list[i].name, name) == 0) {
+            config_problem_add(l->problems, n->key_line, n->key_column,
+                               "%s: %.60s is set twice; remove one", s->path, name);
+            free(value);
+            return;
+        }
+    }
+    to->list = base_realloc(to->list, (to->n + 2) * sizeof *to->list);
+    to->list[to->n++] = (struct field_pair){base_strdup(name), value};
+    to->list[to->n] = (struct field_pair){NULL, NULL};
+}
+
+/* Maps within the map become dotted names: {labels: {team: a}} is labels.team. */
+static void add_pairs(struct load *l, const struct setting *s, const struct config_node *n,
+                      const char *prefix, struct pairs *to)
+{
+    for (const struct config_node *e = n->child; e; e = e->next) {
+        struct strbuf name = {0};
+        struct error why;
+
+        strbuf_printf(&name, "%s%s%s", prefix, *prefix ? "." : "", e->key);
+        if (e->kind == NODE_MAP && name.n <= PATH_BYTES) {
+            add_pairs(l, s, e, name.p, to);
+        } else if (s->type == SET_JSON_MAP) {
+            struct strbuf json = {0};
+
+            add_json(&json, e);
+            add_pair(l, s, e, name.p, json.p, to);
+        } else if (e->kind != NODE_SCALAR) {
+            add_wrong(l, e, s->path, "one word is needed");
+        } else if (s->check(e->text, &why) < 0) {
+            add_wrong(l, e, s->path, why.text);
+        } else {
+            add_pair(l, s, e, name.p, base_strdup(e->text), to);
+        }
+        strbuf_fini(&name);
+    }
+}
+
+static void set_map(struct load *l, const struct setting *s, const struct config_node *n)
+{
+    struct field_pair **to = member(&l->to->config, s);
+    struct pairs pairs = {0};
+
+    if (n->kind != NODE_MAP) {
+        add_wrong(l, n, s->path, "pairs are needed; write {name: value}, or {} for none");
+        return;
+    }
+    add_pairs(l, s, n, "", &pairs);
+    if (pairs.list) {
+        pairs_free(*to);
+        *to = pairs.list;
+    }
+}
+
+/* Whether the file asks here for something that is not built: only the default may be given. */
+static bool asks_for_later(const struct setting *s, const struct config_node *n)
+{
+    bool value;
+    struct error why;
+
+    if (!s->later)
+        return false;
+    if (n->kind == NODE_SCALAR && s->type == SET_BOOL)
+        return false;
+    if (n->kind == NODE_SCALAR && s->type == SET_SWITCH)
+        return config_value_bool(n->text, &value, &why) == 0 && value;
+    if (n->kind == NODE_SCALAR)
+        return *n->text && strcmp(n->text, s->text) != 0;
+    return n->child != NULL;
+}
+
+static void set_setting(struct load *l, const struct setting *s, const struct config_node *n)
+{
+    struct place *place = place_of(l->to, s);
+    struct error why;
+
+    *place = (struct place){n->line, n->column};
+    if (asks_for_later(s, n)) {
+        add_wrong(l, n, s->path, "this version does not have it yet; remove it");
+        return;
+    }
+    if (is_null(n) || s->type == SET_ANY)
+        return;
+    if (is_list(s)) {
+        set_list(l, s, n);
+    } else if (is_map(s)) {
+        set_map(l, s, n);
+    } else if (n->kind != NODE_SCALAR) {
+        add_wrong(l, n, s->path, "one value is needed here, not a list and not keys");
+    } else if (set_scalar(&l->to->config, s, n->text, &why) < 0) {
+        add_wrong(l, n, s->path, why.text);
+    }
+}
+
+/* A section that is given as one word: `docker: off`. */
+static void set_switch(struct load *l, const struct setting *s, const struct config_node *n)
+{
+    bool on = true;
+    struct error why;
+
+    set_setting(l, s, n);
+    if (is_null(n) || s->later)
+        return;
+    if (config_value_bool(n->text, &on, &why) < 0) {
+        if (s->at == SETTING_NOWHERE)
+            add_wrong(l, n, s->path, why.text);
+        return;
+    }
+    /* GELF has no switch of its own: it is off when both addresses are. */
+    if (!on && s->at == SETTING_NOWHERE) {
+        set_string(&l->to->config.gelf.udp, "");
+        set_string(&l->to->config.gelf.tcp, "");
+    }
+}
+
+static void read_section(struct load *l, const struct config_node *n, const char *prefix)
+{
+    for (const struct config_node *e = n->child; e; e = e->next) {
+        char path[PATH_BYTES];
+        const struct setting *s;
+        int len = snprintf(path, sizeof path, "%s%s", prefix, e->key);
+
+        if (len + 1 >= (int)sizeof path || strchr(e->key, '.')) {
+            add_unknown(l, e, prefix);
+            continue;
+        }
+        s = config_table_find(path);
+        if (s && s->type == SET_SWITCH && e->kind == NODE_SCALAR) {
+            set_switch(l, s, e);
+        } else if (s && s->type != SET_SWITCH) {
+            set_setting(l, s, e);
+        } else if (config_table_is_section(path)) {
+            if (e->kind == NODE_MAP) {
+                memcpy(path + len, ".", 2);
+                read_section(l, e, path);
+            } else if (!is_null(e)) {
+                add_wrong(l, e, path, "keys are needed below it, one a line, indented");
+            }
+        } else {
+            add_unknown(l, e, prefix);
+        }
+    }
+}
+
+/* ---- what one setting cannot know alone ---- */
+
+/* Adds a problem at the first of the two settings that the file mentions. */
+static void add_cross(struct load *l, const char *path, const char *other, const char *what)
+{
+    struct place *p = place_of(l->to, config_table_find(path));
+
+    if (!p->line && other)
+        p = place_of(l->to, config_table_find(other));
+    config_problem_add(l->problems, p->line, p->column, "%s: %s", path, what);
+}
+
+static bool given(struct load *l, const char *path)
+{
+    return place_of(l->to, config_table_find(path))->line != 0;
+}
+
+static void check_elasticsearch(struct load *l)
+{
+    const struct elasticsearch_settings *es = &l->to->config.elasticsearch;
+
+    if (!es->hosts[0] && given(l, "output.elasticsearch.hosts"))
+        add_cross(l, "output.elasticsearch.hosts", NULL,
+                  "at least one is needed, like [http://localhost:9200]");
+    if (*es->username && !*es->password_file)
+        add_cross(l, "output.elasticsearch.username", NULL,
+                  "password_file is missing; put the password there and name the file");
+    if (!*es->username && *es->password_file)
+        add_cross(l, "output.elasticsearch.password_file", NULL, "username is missing");
+    if (*es->username && *es->api_key_file)
+        add_cross(l, "output.elasticsearch.api_key_file", NULL,
+                  "either username and password_file, or api_key_file, not both");
+    if (*es->tls.cert_file && !*es->tls.key_file)
+        add_cross(l, "output.elasticsearch.tls.cert_file", NULL, "key_file is missing");
+    if (!*es->tls.cert_file && *es->tls.key_file)
+        add_cross(l, "output.elasticsearch.tls.key_file", NULL, "cert_file is missing");
+}
+
+static void check_together(struct load *l)
+{
+    const struct config *c = &l->to->config;
+
+    if (c->buffer.gelf_max_share < c->buffer.gelf_reserve_share)
+        add_cross(l, "buffer.gelf_max", "buffer.gelf_reserve",
+                  "it must not be less than gelf_reserve, or the reserve could not be used");
+    if (given(l, "inputs.gelf.max_message") && c->gelf.max_message_bytes > c->buffer.max_bytes)
+        add_cross(l, "inputs.gelf.max_message", NULL,
+                  "such a message would never fit into buffer.max_size; raise that or lower this");
+    if (given(l, "output.elasticsearch.batch_size") &&
+        c->elasticsearch.batch_bytes > c->buffer.max_bytes)
+        add_cross(l, "output.elasticsearch.batch_size", NULL,
+                  "a batch cannot be larger than buffer.max_size; raise that or lower this");
+    check_elasticsearch(l);
+}
+
+/* Exactly one output: the second one is the problem. None: the defaults of the table. */
+static void choose_output(struct load *l, const struct config_node *root)
+{
+    const struct config_node *output = NULL, *chosen = NULL;
+
+    for (const struct config_node *e = root->child; e; e = e->next)
+        if (strcmp(e->key, "output") == 0)
+            output = e;
+    for (const struct config_node *e = output ? output->child : NULL; e; e = e->next) {
+        bool file = strcmp(e->key, "file") == 0;
+
+        if (!file && strcmp(e->key, "elasticsearch") != 0)
+            continue;
+        if (chosen && strcmp(chosen->key, e->key) != 0) {
+            config_problem_add(l->problems, e->key_line, e->key_column,
+                               "there is one output, and %s stands in line %u already; remove one",
+                               chosen->key, chosen->key_line);
+            continue;
+        }
+        chosen = e;
+        l->to->config.output_kind = file ? OUTPUT_FILE : OUTPUT_ELASTICSEARCH;
+    }
+}
+
+/* ---- the way in ---- */
+
+static int by_place(const void *a, const void *b)
+{
+    const struct config_problem *p = a, *q = b;
+
+    if (p->line != q->line)
+        return p->line < q->line ? -1 : 1;
+    return (p->column > q->column) - (p->column < q->column);
+}
+
+struct config *config_parse(struct bytes yaml, struct config_problems *problems)
+{
+    struct load l = {.to = base_calloc(1, sizeof *l.to), .problems = problems};
+    struct config_node *root;
+
+    *problems = (struct config_problems){0};
+    l.to->places = base_calloc(config_table_size, sizeof *l.to->places);
+    set_defaults(&l.to->config);
+    root = config_node_parse(yaml, problems);
+    if (root && root->kind == NODE_MAP) {
+        read_section(&l, root, "");
+        choose_output(&l, root);
+        check_together(&l);
+    } else if (root && !is_null(root)) {
+        config_problem_add(problems, root->line, root->column,
+                           "a configuration begins with a key, like output:");
+    }
+    config_node_free(root);
+    if (problems->n == 0)
+        return &l.to->config;
+    qsort(problems->list, problems->n, sizeof *problems->list, by_place);
+    config_free(&l.to->config);
+    return NULL;
+}
+
+/* The file's bytes, at most one more than is allowed. */
+static int read_file(const char *path, struct strbuf *to, struct error *e)
+{
+    int fd = io_open(AT_FDCWD, path, O_RDONLY | O_NOCTTY | O_NONBLOCK, 0);
+    ssize_t n = -1;
+
+    if (fd < 0)
+        return error_set(e, "cannot be opened: %s", strerror(errno));
+    do {
+        n = io_read(fd, strbuf_room(to, 65536), 65536);
+        if (n > 0)
+            to->n += (size_t)n;
+    } while (n > 0 && to->n <= CONFIG_MAX_BYTES);
+    if (n < 0)
+        error_set(e, "cannot be read: %s", strerror(errno));
+    io_close(fd);
+    return n < 0 ? -1 : 0;
+}
+
+struct config *config_load(const char *path, struct config_problems *problems)
+{
+    struct strbuf yaml = {0};
+    struct config *c = NULL;
+    struct error e;
+
+    if (!path)
+        return config_parse(BYTES_NONE, problems);
+    if (read_file(path, &yaml, &e) < 0) {
+        *problems = (struct config_problems){0};
+        config_problem_add(problems, 0, 0, "%s", e.text);
+    } else {
+        c = config_parse(strbuf_bytes(&yaml), problems);
+    }
+    strbuf_fini(&yaml);
+    return c;
+}
+
+bool config_check_files(const struct config *c, struct config_problems *problems)
+{
+    *problems = (struct config_problems){0};
+    for (size_t i = 0; i < config_table_size; i++) {
+        const struct setting *s = &config_table[i];
+        const struct place *p = &loaded_of(c)->places[i];
+        const char *path;
+
+        if (s->type != SET_SECRET_FILE)
+            continue;
+        path = *(char **)member((struct config *)(uintptr_t)c, s);
+        if (*path && access(path, R_OK) < 0)
+            config_problem_add(problems, p->line, p->column, "%s: %.200s cannot be read: %s",
+                               s->path, path, strerror(errno));
+    }
+    return problems->n == 0;
+}
+
+void config_problems_fini(struct config_problems *problems)
+{
+    free(problems->list);
+    *problems = (struct config_problems){0};
+}

@@ -1,0 +1,190 @@
+/* `barge config`: the settings in the order of the table, each with its sentence. What it prints is
+ * a configuration with the same meaning, but for the masked passwords. */
+#include "agent/config/config.h"
+
+#include "agent/base/strbuf.h"
+#include "agent/config/config_table.h"
+#include "agent/config/config_value.h"
+
+#include <ctype.h>
+#include <stdio.h>
+
+#define COMMENT_COLUMN 44
+
+/* As it stands where that is one plain YAML word, else as a JSON string, which YAML reads too. */
+static void add_word(struct strbuf *to, const char *s)
+{
+    bool plain = isalnum((unsigned char)s[0]) || s[0] == '/' || s[0] == '.';
+    size_t n = strlen(s);
+
+    for (size_t i = 0; plain && i < n; i++)
+        plain = isalnum((unsigned char)s[i]) || strchr("_./:+-@%", s[i]);
+    if (plain && s[n - 1] != ':')
+        strbuf_add_str(to, s);
+    else
+        strbuf_add_json(to, bytes_str(s));
+}
+
+static void add_url(struct strbuf *to, const char *url)
+{
+    struct strbuf masked = {0};
+
+    config_value_add_masked(&masked, url);
+    add_word(to, masked.n ? masked.p : "");
+    strbuf_fini(&masked);
+}
+
+static void add_list(struct strbuf *to, const struct setting *s, char *const *list)
+{
+    strbuf_add_char(to, '[');
+    for (size_t i = 0; list[i]; i++) {
+        strbuf_add_str(to, i ? ", " : "");
+        if (s->type == SET_MASKED_LIST)
+            add_url(to, list[i]);
+        else
+            add_word(to, list[i]);
+    }
+    strbuf_add_char(to, ']');
+}
+
+static void add_map(struct strbuf *to, const struct setting *s, const struct field_pair *pairs)
+{
+    strbuf_add_char(to, '{');
+    for (size_t i = 0; pairs[i].name; i++) {
+        strbuf_add_str(to, i ? ", " : "");
+        if (strchr(pairs[i].name, ':'))
+            strbuf_add_json(to, bytes_str(pairs[i].name));
+        else
+            add_word(to, pairs[i].name);
+        strbuf_add_str(to, ": ");
+        if (s->type == SET_JSON_MAP)
+            strbuf_add_str(to, pairs[i].value);
+        else
+            add_word(to, pairs[i].value);
+    }
+    strbuf_add_char(to, '}');
+}
+
+static void add_value(struct strbuf *to, const struct config *c, const struct setting *s)
+{
+    const void *at = (const char *)c + s->at;
+
+    switch (s->type) {
+    case SET_STRING:
+    case SET_SECRET_FILE:
+    case SET_START:
+        add_word(to, *(char *const *)at);
+        break;
+    case SET_MASKED:
+        add_url(to, *(char *const *)at);
+        break;
+    case SET_SIZE:
+        config_value_add_size(to, *(const uint64_t *)at);
+        break;
+    case SET_DURATION:
+        config_value_add_duration(to, *(const uint64_t *)at);
+        break;
+    case SET_COUNT:
+        strbuf_printf(to, "%llu", (unsigned long long)*(const uint64_t *)at);
+        break;
+    case SET_SHARE:
+        config_value_add_share(to, *(const double *)at);
+        break;
+    case SET_BOOL:
+        strbuf_add_str(to, *(const bool *)at ? "true" : "false");
+        break;
+    case SET_CHOICE:
+        strbuf_add_str(
+            to, s->choices[s->width == sizeof(bool) ? *(const bool *)at : *(const unsigned *)at]);
+        break;
+    case SET_LIST:
+    case SET_MASKED_LIST:
+        add_list(to, s, *(char **const *)at);
+        break;
+    case SET_JSON_MAP:
+    case SET_TEXT_MAP:
+        add_map(to, s, *(struct field_pair *const *)at);
+        break;
+    case SET_SYNC:
+        if (c->buffer.sync_off)
+            strbuf_add_str(to, "off");
+        else
+            config_value_add_duration(to, c->buffer.sync_ms);
+        break;
+    case SET_MIN_FREE:
+        if (c->buffer.min_free_share > 0)
+            config_value_add_share(to, c->buffer.min_free_share);
+        else
+            config_value_add_size(to, c->buffer.min_free_bytes);
+        break;
+    case SET_SWITCH:
+        strbuf_add_str(to, "off");
+        break;
+    case SET_ANY:
+        break;
+    }
+}
+
+/* Whether this setting says something in c: not the other output's, not those of an input that is
+ * off, not the switch of one that is on. */
+static bool is_shown(const struct config *c, const struct setting *s)
+{
+    static const char file[] = "output.file.", es[] = "output.elasticsearch.",
+                      docker[] = "inputs.docker.";
+
+    if (s->later || s->at == SETTING_NOWHERE)
+        return false;
+    if (s->type == SET_SWITCH)
+        return !c->docker.enabled;
+    if (strncmp(s->path, docker, strlen(docker)) == 0)
+        return c->docker.enabled;
+    if (strncmp(s->path, file, strlen(file)) == 0)
+        return c->output_kind == OUTPUT_FILE;
+    if (strncmp(s->path, es, strlen(es)) == 0)
+        return c->output_kind == OUTPUT_ELASTICSEARCH;
+    return true;
+}
+
+/* Opens the sections that path lies in and the one before did not. Returns how deep it lies. */
+static unsigned open_sections(struct strbuf *to, const char *path, const char *before)
+{
+    const char *dot;
+    unsigned depth = 0;
+    bool same = true;
+    size_t from = 0;
+
+    while ((dot = strchr(path + from, '.')) != NULL) {
+        size_t end = (size_t)(dot - path);
+
+        same = same && strncmp(path, before, end + 1) == 0;
+        if (!same)
+            strbuf_printf(to, "%s%*s%.*s:\n", depth == 0 ? "\n" : "", (int)(depth * 2), "",
+                          (int)(end - from), path + from);
+        depth++;
+        from = end + 1;
+    }
+    return depth;
+}
+
+void config_print(const struct config *c, struct strbuf *to)
+{
+    const char *before = "";
+
+    for (size_t i = 0; i < config_table_size; i++) {
+        const struct setting *s = &config_table[i];
+        const char *dot = strrchr(s->path, '.');
+        size_t line;
+        unsigned depth;
+
+        if (!is_shown(c, s))
+            continue;
+        depth = open_sections(to, s->path, before);
+        line = to->n;
+        strbuf_printf(to, "%*s%s: ", (int)(depth * 2), "", dot ? dot + 1 : s->path);
+        add_value(to, c, s);
+        strbuf_printf(to, "%*s # %s\n",
+                      to->n - line < COMMENT_COLUMN ? (int)(COMMENT_COLUMN - (to->n - line)) : 1,
+                      "", s->help);
+        before = s->path;
+    }
+}
