@@ -1,0 +1,135 @@
+#include "parsers/docker_line.h"
+
+#include "parsers/json.h"
+
+/* Takes the final \n off log. Its backslash is no escape when it is itself escaped, that is behind
+ * an odd number of others. */
+static void end_line(struct docker_line *out)
+{
+    struct bytes *log = &out->log;
+    size_t slashes = 0;
+
+    if (log->n < 2 || log->p[log->n - 1] != 'n')
+        return;
+    while (slashes < log->n - 1 && log->p[log->n - 2 - slashes] == '\\')
+        slashes++;
+    if (slashes % 2 == 0)
+        return;
+    out->ends_line = true;
+    log->n -= 2;
+    if (memchr(log->p, '\\', log->n) == NULL)
+        out->log_flags &= (uint8_t)~JSON_VALUE_ESCAPED;
+}
+
+static uint8_t stream_of(struct bytes word)
+{
+    if (bytes_equal(word, BYTES_LITERAL("stdout")))
+        return STREAM_STDOUT;
+    if (bytes_equal(word, BYTES_LITERAL("stderr")))
+        return STREAM_STDERR;
+    return STREAM_NONE;
+}
+
+/* Whether what follows at p is this text; moves p behind it. */
+#define TAKE(p, end, literal)                                                                      \
+    ((size_t)((end) - (p)) >= sizeof(literal) - 1 &&                                               \
+     memcmp((p), (literal), sizeof(literal) - 1) == 0 && ((p) += sizeof(literal) - 1, true))
+
+/* Docker's own order without attrs: {"log":"…","stream":"std…","time":"…"}. */
+static bool parse_in_order(struct bytes line, struct docker_line *out)
+{
+    const char *p = line.p, *end = line.p + line.n;
+    uint8_t flags = 0;
+
+    if (!TAKE(p, end, "{\"log\":\""))
+        return false;
+    out->log.p = p;
+    p = json_string_end(p, end, &out->log_flags);
+    if (p == NULL)
+        return false;
+    out->log.n = (size_t)(p - out->log.p);
+    if (TAKE(p, end, "\",\"stream\":\"stdout\""))
+        out->stream = STREAM_STDOUT;
+    else if (TAKE(p, end, "\",\"stream\":\"stderr\""))
+        out->stream = STREAM_STDERR;
+    else
+        return false;
+    if (!TAKE(p, end, ",\"time\":\""))
+        return false;
+    out->time.p = p;
+    p = json_string_end(p, end, &flags);
+    if (p == NULL || end - p != 2 || p[1] != '}')
+        return false;
+    out->time.n = (size_t)(p - out->time.p);
+    end_line(out);
+    return true;
+}
+
+static struct bytes inside(struct bytes string)
+{
+    return bytes_of(string.p + 1, string.n - 2);
+}
+
+/* Any object. Of members that are there twice the last one counts, as Docker's own reader has it.
+ */
+static bool parse_any(struct bytes line, struct docker_line *out)
+{
+    struct json_member m[32];
+    size_t n;
+    bool duplicate, known = false;
+
+    if (json_scan(line, m, ARRAY_LEN(m), &n, &duplicate) != JSON_OK)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        bool string = m[i].type == JSON_STRING;
+
+        if (bytes_equal(m[i].key, BYTES_LITERAL("log"))) {
+            if (!string)
+                return false;
+            out->log = inside(m[i].value);
+            out->log_flags = m[i].flags & (JSON_VALUE_ESCAPED | JSON_NEEDS_REWRITE);
+        } else if (bytes_equal(m[i].key, BYTES_LITERAL("time"))) {
+            if (!string)
+                return false;
+            out->time = inside(m[i].value);
+        } else if (bytes_equal(m[i].key, BYTES_LITERAL("stream"))) {
+            out->stream = string ? stream_of(inside(m[i].value)) : STREAM_NONE;
+        } else if (bytes_equal(m[i].key, BYTES_LITERAL("attrs"))) {
+            out->attrs = m[i].type == JSON_OBJECT ? m[i].value : BYTES_NONE;
+        } else {
+            continue;
+        }
+        known = true;
+    }
+    if (known)
+        end_line(out);
+    return known;
+}
+
+bool docker_line_parse(struct bytes line, struct docker_line *out)
+{
+    *out = (struct docker_line){0};
+    if (LIKELY(parse_in_order(line, out)))
+        return true;
+    *out = (struct docker_line){0};
+    return parse_any(line, out);
+}
+
+#define RESYNC_TRIES 16
+
+size_t docker_line_resync(struct bytes line, struct docker_line *out)
+{
+    int tries = 0;
+
+    for (size_t i = line.n; i-- > 1 && tries < RESYNC_TRIES;) {
+        struct bytes rest = bytes_of(line.p + i, line.n - i);
+
+        if (*rest.p != '{' || (!bytes_starts_with(rest, BYTES_LITERAL("{\"log\":\"")) &&
+                               !bytes_starts_with(rest, BYTES_LITERAL("{\"stream\":\""))))
+            continue;
+        if (docker_line_parse(rest, out))
+            return i;
+        tries++;
+    }
+    return 0;
+}
