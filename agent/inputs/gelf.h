@@ -1,6 +1,6 @@
 /*
- * gelf: GELF over UDP (recvmmsg, chunks, gzip and zlib) and TCP (NUL frames), joined again where Docker's driver cut at 16 KiB, handed to the
- * intake. Intake thread.
+ * gelf: GELF over UDP (recvmmsg, chunks, gzip and zlib) and TCP (NUL frames), joined again where
+ * Docker's driver cut at 16 KiB, handed to the intake. Intake thread.
  */
 #ifndef BARGE_INPUT_GELF_H
 #define BARGE_INPUT_GELF_H
@@ -14,14 +14,17 @@ struct gelf_input;
 /* Looks a container up by its id; may be NULL. */
 typedef const struct origin *(*gelf_origin_fn)(void *arg, struct bytes container_id);
 
-/* Binds and begins to receive. Sockets passed by systemd (LISTEN_FDS) that fit take the place of binding. NULL with *e when an address cannot be bound. */
-struct gelf_input *gelf_input_start(const struct gelf_settings *s, struct loop *loop, struct intake *in, gelf_origin_fn origin,
-                                    void *origin_arg, struct error *e);
+/* Binds and begins to receive. Sockets passed by systemd (LISTEN_FDS) that fit take the place of
+ * binding. NULL with *e when an address cannot be bound. */
+struct gelf_input *gelf_input_start(const struct gelf_settings *s, struct loop *loop,
+                                    struct intake *in, gelf_origin_fn origin, void *origin_arg,
+                                    struct error *e);
 
 /* There may be room in the buffer again: streams that wait go on. */
 void gelf_input_room(struct gelf_input *g);
 
-/* Receives what the sockets still hold, gives up what is pending (counted), closes. The agent commits afterwards. */
+/* Receives what the sockets still hold, gives up what is pending (counted), closes. The agent
+ * commits afterwards. */
 void gelf_input_stop(struct gelf_input *g);
 
 #endif

@@ -1,0 +1,254 @@
+/*
+ * Coordination of the GELF input: what a datagram is, and when what waits is due. The parts:
+ * gelf_socket and gelf_udp bring datagrams, gelf_chunks puts them together, gelf_inflate inflates,
+ * gelf_tcp cuts streams into messages, gelf_records makes records.
+ */
+#include "agent/inputs/gelf.h"
+
+#include "agent/base/clock.h"
+#include "agent/base/log.h"
+#include "agent/base/metrics.h"
+#include "agent/inputs/gelf_chunks.h"
+#include "agent/inputs/gelf_inflate.h"
+#include "agent/inputs/gelf_records.h"
+#include "agent/inputs/gelf_socket.h"
+#include "agent/inputs/gelf_tcp.h"
+#include "agent/inputs/gelf_udp.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+
+#define BATCHES_PER_TURN 16 /* 1,024 datagrams, then the other sources have their turn */
+#define BATCHES_AT_END 1024 /* 65,536: more than a socket buffer of 16 MiB holds of small ones */
+
+struct gelf_input {
+    struct loop *loop;
+    struct intake *in;
+    size_t max_message;
+    struct gelf_udp *udp; /* NULL: off */
+    struct loop_io *udp_io;
+    struct gelf_tcp *tcp; /* NULL: off */
+    struct gelf_chunks *chunks;
+    struct gelf_inflater *inflater;
+    struct gelf_records *records;
+    struct loop_timer *timer; /* for whatever waits: chunks, pieces of lines */
+    uint64_t timer_due_ms;
+    int64_t arrival_ns; /* of the batch */
+    uint64_t incomplete_told, evicted_told;
+};
+
+/* ---- datagrams ---- */
+
+/* A whole message: a datagram, or what its chunks made. */
+static void on_payload(struct gelf_input *g, struct bytes payload)
+{
+    uint64_t now_ms = loop_now_ms(g->loop);
+
+    if (gelf_inflate_is_compressed(payload) &&
+        !gelf_inflate(g->inflater, payload, now_ms, &payload)) {
+        metric_add(M_GELF_UNDECODABLE, 1);
+        return;
+    }
+    if (payload.n > g->max_message) {
+        intake_count_drop(g->in, BUFFER_DROP_TOO_LARGE, 1);
+        return;
+    }
+    if (gelf_records_take(g->records, payload, g->arrival_ns, now_ms) == INTAKE_FULL)
+        intake_count_drop(g->in, BUFFER_DROP_FULL, 1);
+}
+
+static void on_chunk(struct gelf_input *g, const struct sockaddr_storage *from, struct bytes d)
+{
+    struct gelf_sender sender;
+    struct bytes message;
+
+    gelf_udp_sender(from, &sender);
+    switch (gelf_chunks_add(g->chunks, &sender, d, loop_now_ms(g->loop), &message)) {
+    case GELF_CHUNK_COMPLETE:
+        on_payload(g, message);
+        break;
+    case GELF_CHUNK_BAD:
+        metric_add(M_GELF_BAD_CHUNK, 1);
+        break;
+    case GELF_CHUNK_WAITS:
+    case GELF_CHUNK_REPEATED:
+    case GELF_CHUNK_REFUSED:
+        break;
+    }
+}
+
+static void on_datagram(void *arg, const struct sockaddr_storage *from, struct bytes d)
+{
+    struct gelf_input *g = arg;
+
+    if (gelf_chunks_is_chunk(d))
+        on_chunk(g, from, d);
+    else
+        on_payload(g, d);
+}
+
+/* ---- figures and timers ---- */
+
+static void tell(struct gelf_input *g)
+{
+    const struct gelf_chunks_stats *s = gelf_chunks_stats(g->chunks);
+
+    metric_set(M_GELF_PENDING, s->chunks);
+    metric_set(M_GELF_PENDING_BYTES, s->bytes);
+    if (s->incomplete != g->incomplete_told) {
+        metric_add(M_GELF_INCOMPLETE, s->incomplete - g->incomplete_told);
+        g->incomplete_told = s->incomplete;
+    }
+    if (s->evicted != g->evicted_told) {
+        metric_add(M_GELF_EVICTED, s->evicted - g->evicted_told);
+        log_warn("chunked GELF messages were given up for want of room",
+                 LOG_U64("messages", s->evicted - g->evicted_told),
+                 LOG_STR("knob", "inputs.gelf.max_pending"));
+        g->evicted_told = s->evicted;
+    }
+}
+
+/* Arms the timer for what is due next, unless it is armed for that or something earlier. */
+static void arm(struct gelf_input *g)
+{
+    uint64_t due = MIN(gelf_chunks_next_ms(g->chunks), gelf_records_next_ms(g->records));
+    uint64_t now = loop_now_ms(g->loop);
+
+    if (due >= g->timer_due_ms)
+        return;
+    g->timer_due_ms = due;
+    loop_timer_set(g->timer, due > now ? due - now : 0);
+}
+
+static void on_timer(void *arg)
+{
+    struct gelf_input *g = arg;
+    uint64_t now = loop_now_ms(g->loop);
+
+    g->timer_due_ms = UINT64_MAX;
+    gelf_chunks_expire(g->chunks, now);
+    gelf_records_expire(g->records, now);
+    tell(g);
+    arm(g);
+}
+
+/* A turn of the datagram socket. */
+static void receive(struct gelf_input *g, unsigned batches)
+{
+    size_t n;
+
+    do {
+        g->arrival_ns = clock_wall_ns();
+        n = gelf_udp_receive(g->udp, on_datagram, g);
+    } while (n == GELF_UDP_BATCH && --batches > 0);
+    gelf_udp_count_drops(g->udp);
+    tell(g);
+    arm(g);
+}
+
+static void on_readable(void *arg, uint32_t events)
+{
+    (void)events;
+    receive(arg, BATCHES_PER_TURN);
+}
+
+/* ---- streams ---- */
+
+static enum intake_result on_stream_message(void *arg, struct bytes message)
+{
+    struct gelf_input *g = arg;
+    enum intake_result result =
+        gelf_records_take(g->records, message, clock_wall_ns(), loop_now_ms(g->loop));
+
+    arm(g);
+    return result;
+}
+
+/* ---- life ---- */
+
+static int start_udp(struct gelf_input *g, const struct gelf_settings *s, struct error *e)
+{
+    int fd = gelf_socket_open(s->udp, SOCK_DGRAM, e);
+
+    if (fd < 0)
+        return -1;
+    g->udp = gelf_udp_create(fd, s->receive_buffer_bytes);
+    g->udp_io = loop_io_add(g->loop, fd, EPOLLIN, on_readable, g);
+    if (!g->udp_io)
+        return error_set(e, "inputs.gelf: cannot wait for datagrams: %s", strerror(errno));
+    return 0;
+}
+
+static int start_tcp(struct gelf_input *g, const struct gelf_settings *s, struct error *e)
+{
+    struct gelf_tcp_options o = {.in = g->in,
+                                 .take = on_stream_message,
+                                 .arg = g,
+                                 .when_full_ms = s->tcp_when_full_ms,
+                                 .max_message_bytes = s->max_message_bytes,
+                                 .max_pending_bytes = s->max_pending_bytes};
+    int fd = gelf_socket_open(s->tcp, SOCK_STREAM, e);
+
+    if (fd < 0)
+        return -1;
+    g->tcp = gelf_tcp_create(fd, g->loop, &o, e);
+    return g->tcp ? 0 : -1;
+}
+
+static void close_all(struct gelf_input *g)
+{
+    loop_io_remove(&g->udp_io);
+    gelf_udp_free(g->udp);
+    gelf_tcp_free(g->tcp);
+    loop_timer_remove(&g->timer);
+    gelf_records_free(g->records);
+    gelf_inflater_free(g->inflater);
+    gelf_chunks_free(g->chunks);
+    free(g);
+}
+
+struct gelf_input *gelf_input_start(const struct gelf_settings *s, struct loop *loop,
+                                    struct intake *in, gelf_origin_fn origin, void *origin_arg,
+                                    struct error *e)
+{
+    struct gelf_input *g = base_calloc(1, sizeof *g);
+    bool ok;
+
+    g->loop = loop;
+    g->in = in;
+    g->max_message = s->max_message_bytes;
+    g->timer_due_ms = UINT64_MAX;
+    g->chunks = gelf_chunks_create(s->max_pending_bytes);
+    g->inflater = gelf_inflater_create(s->max_message_bytes);
+    g->records =
+        gelf_records_create(in, origin, origin_arg, s->max_pending_bytes, s->max_message_bytes);
+    g->timer = loop_timer_add(loop, on_timer, g);
+    ok = (!s->udp[0] || start_udp(g, s, e) == 0) && (!s->tcp[0] || start_tcp(g, s, e) == 0);
+    gelf_socket_forget_passed();
+    if (!ok) {
+        close_all(g);
+        return NULL;
+    }
+    return g;
+}
+
+void gelf_input_room(struct gelf_input *g)
+{
+    if (g->tcp)
+        gelf_tcp_room(g->tcp);
+}
+
+void gelf_input_stop(struct gelf_input *g)
+{
+    if (!g)
+        return;
+    if (g->udp)
+        receive(g, BATCHES_AT_END);
+    if (g->tcp)
+        gelf_tcp_drain(g->tcp);
+    gelf_records_flush(g->records);
+    gelf_chunks_give_up(g->chunks);
+    tell(g);
+    close_all(g);
+}
