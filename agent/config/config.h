@@ -1,10 +1,11 @@
 /*
- * config: the YAML file as structs, one for each module, so that a module is handed its own settings and
- * nothing else. What a setting means stands in config_table.c (name, type, default as text, one sentence), which
- * also makes `barge config`, the check and the help.
+ * config: the YAML file as structs, one for each module, so that a module is handed its own
+ * settings and nothing else. What a setting means stands in config_table.c (name, type, default as
+ * text, one sentence), which also makes `barge config`, the check and the help.
  *
- * Sizes are bytes, durations milliseconds. Strings are owned by the struct config and live until config_free; an
- * unset string is "" and never NULL. Lists end with a NULL pointer, and are never NULL themselves.
+ * Sizes are bytes, durations milliseconds. Strings are owned by the struct config and live until
+ * config_free; an unset string is "" and never NULL. Lists end with a NULL pointer, and are never
+ * NULL themselves.
  */
 #ifndef BARGE_CONFIG_H
 #define BARGE_CONFIG_H
@@ -13,11 +14,11 @@
 #include "agent/base/log.h"
 
 struct docker_settings {
-    bool enabled;     /* false when the file says `docker: off` */
-    char *containers; /* folder, or "auto" */
-    char *start;      /* "beginning", "end", or a duration: see start_ms */
+    bool enabled;      /* false when the file says `docker: off` */
+    char *containers;  /* folder, or "auto" */
+    char *start;       /* "beginning", "end", or a duration: see start_ms */
     uint64_t start_ms; /* the duration; 0 for beginning, UINT64_MAX for end */
-    char **exclude;   /* container names with *, or label=value with * */
+    char **exclude;    /* container names with *, or label=value with * */
     uint64_t max_held_bytes;
 };
 
@@ -32,13 +33,14 @@ struct gelf_settings {
 
 struct field_pair {
     char *name;  /* dotted for nested: NULL ends a list */
-    char *value; /* rendered JSON value for add, the new name for rename, string|long|double|boolean for convert */
+    char *value; /* rendered JSON value for add, the new name for rename, string|long|double|boolean
+                    for convert */
 };
 
 struct enrich_settings {
-    char *service;           /* "auto", or a fixed name */
-    char **request_id_keys;  /* tried before the built-in ones */
-    char *host;              /* "auto", or a fixed name */
+    char *service;             /* "auto", or a fixed name */
+    char **request_id_keys;    /* tried before the built-in ones */
+    char *host;                /* "auto", or a fixed name */
     struct field_pair *fields; /* enrich.fields: value is rendered JSON */
     struct field_pair *add;    /* fields.add: value is rendered JSON */
     struct field_pair *rename;
@@ -48,10 +50,10 @@ struct enrich_settings {
 
 struct buffer_settings {
     uint64_t max_bytes;
-    uint64_t min_free_bytes; /* set when given in bytes, else 0 */
-    double min_free_share;   /* 0..1 of the file system, else 0 */
-    bool sync_off;           /* sync: off */
-    uint64_t sync_ms;        /* 0: at once */
+    uint64_t min_free_bytes;   /* set when given in bytes, else 0 */
+    double min_free_share;     /* 0..1 of the file system, else 0 */
+    bool sync_off;             /* sync: off */
+    uint64_t sync_ms;          /* 0: at once */
     double gelf_reserve_share; /* of max_bytes */
     double gelf_max_share;
 };
@@ -109,7 +111,8 @@ struct config {
     enum log_format log_format;
 };
 
-/* One thing wrong with a configuration. line and column count from 1; 0 when it belongs to no place. */
+/* One thing wrong with a configuration. line and column count from 1; 0 when it belongs to no
+ * place. */
 struct config_problem {
     unsigned line, column;
     char text[400];
@@ -120,20 +123,21 @@ struct config_problems {
     size_t n;
 };
 
-/* Reads path (NULL: the defaults alone). Returns an owned config when nothing is wrong; NULL, with at least one
- * problem, otherwise. An unreadable file is one problem without a place. ${NAME} is replaced from the environment.
- * Free problems with config_problems_fini either way. */
+/* Reads path (NULL: the defaults alone). Returns an owned config when nothing is wrong; NULL, with
+ * at least one problem, otherwise. An unreadable file is one problem without a place. ${NAME} is
+ * replaced from the environment. Free problems with config_problems_fini either way. */
 struct config *config_load(const char *path, struct config_problems *problems);
 /* The same from bytes in memory (tests, fuzzing). */
 struct config *config_parse(struct bytes yaml, struct config_problems *problems);
-/* Whether the files that c names (passwords, keys, certificates) can be read by this process; problems, set anew, says
- * which cannot. c must come from config_load or config_parse. */
+/* Whether the files that c names (passwords, keys, certificates) can be read by this process;
+ * problems, set anew, says which cannot. c must come from config_load or config_parse. */
 bool config_check_files(const struct config *c, struct config_problems *problems);
 void config_problems_fini(struct config_problems *problems);
 void config_free(struct config *c);
 
 struct strbuf;
-/* The effective configuration as YAML in the order of the table, defaults included; passwords inside URLs masked. */
+/* The effective configuration as YAML in the order of the table, defaults included; passwords
+ * inside URLs masked. */
 void config_print(const struct config *c, struct strbuf *to);
 
 #endif
