@@ -1,0 +1,70 @@
+/* check and config: the configuration, validated and shown. */
+#include "agent/commands/commands.h"
+
+#include "agent/base/strbuf.h"
+#include "agent/config/config.h"
+#include "parsers/document.h"
+
+#include <stdio.h>
+
+static void print_problems(const char *path, const struct config_problems *problems)
+{
+    for (size_t i = 0; i < problems->n; i++) {
+        const struct config_problem *p = &problems->list[i];
+
+        if (p->line)
+            fprintf(stderr, "%s:%u:%u: %s\n", path, p->line, p->column, p->text);
+        else
+            fprintf(stderr, "%s: %s\n", path, p->text);
+    }
+}
+
+struct config *commands_load(const struct arguments *a)
+{
+    struct config_problems problems;
+    struct config *c = config_load(a->config, &problems);
+
+    print_problems(a->config, &problems);
+    config_problems_fini(&problems);
+    return c;
+}
+
+int command_check(const struct arguments *a)
+{
+    struct config_problems problems;
+    struct config *c = commands_load(a);
+    struct encoder *encoder;
+    struct error e;
+    int status = EXIT_DONE;
+
+    if (!c)
+        return EXIT_WRONG;
+    if (!config_check_files(c, &problems)) {
+        print_problems(a->config, &problems);
+        status = EXIT_WRONG;
+    }
+    config_problems_fini(&problems);
+    /* Which fields may be renamed or converted, only the encoder knows. */
+    encoder = encoder_create(&c->enrich, BYTES_LITERAL("host"), &e);
+    if (!encoder) {
+        fprintf(stderr, "%s: %s\n", a->config, e.text);
+        status = EXIT_WRONG;
+    }
+    encoder_free(encoder);
+    config_free(c);
+    return status;
+}
+
+int command_config(const struct arguments *a)
+{
+    struct config *c = commands_load(a);
+    struct strbuf text = {0};
+
+    if (!c)
+        return EXIT_WRONG;
+    config_print(c, &text);
+    fwrite(text.p, 1, text.n, stdout);
+    strbuf_fini(&text);
+    config_free(c);
+    return EXIT_DONE;
+}

@@ -1,0 +1,182 @@
+#include "agent/commands/commands.h"
+
+#include "agent/base/log.h"
+#include "agent/base/version.h"
+#include "agent/commands/run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static int run(const struct arguments *a);
+static int help(const struct arguments *a);
+static int version(const struct arguments *a);
+
+static const struct command commands[] = {
+    {"run", "[-c FILE]", "the agent, in the foreground, its own log on standard error", true, 0, 0,
+     run},
+    {"check", "[-c FILE]",
+     "validates the configuration: silent and 0 when it holds, else 2 and one "
+     "FILE:LINE:COLUMN: what is wrong a line",
+     true, 0, 0, command_check},
+    {"config", "[-c FILE]", "the effective configuration, defaults included, passwords masked",
+     true, 0, 0, command_config},
+    {"status", "[-c FILE]", "the running agent's figures, what is wrong first", true, 0, 0,
+     command_status},
+    {"buffer", "status|verify|export DIR",
+     "reads a buffer without a running agent; export writes its undelivered documents as bulk "
+     "NDJSON",
+     false, 2, 2, command_buffer},
+    {"replay", "[-c FILE] [DEADLETTER...]",
+     "puts dead letters (all of them, or these files) back in front of the output", true, 0,
+     SIZE_MAX, command_replay},
+    {"help", "[COMMAND]", "this, or one command's part of it", false, 0, 1, help},
+    {"version", "", "the version", false, 0, 0, version},
+};
+
+static const struct command *find(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+static int run(const struct arguments *a)
+{
+    if (!a->config)
+        log_info("no configuration file, the defaults are in force",
+                 LOG_STR("looked_for", COMMANDS_CONFIG));
+    return command_run(a->config);
+}
+
+static int version(const struct arguments *a)
+{
+    (void)a;
+    printf("barge %s\n", BARGE_VERSION);
+    return EXIT_DONE;
+}
+
+static void print_usage(FILE *to)
+{
+    fprintf(to, "barge ships the logs of containers: Docker's files and GELF, over a buffer on\n"
+                "disk, to Elasticsearch or to daily files.\n\n");
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        fprintf(to, "  barge %s %s\n      %s\n", commands[i].name, commands[i].usage,
+                commands[i].help);
+    fprintf(to,
+            "\nFILE is %s unless -c says otherwise; without any file the defaults hold.\n"
+            "`barge -c FILE` is `barge run -c FILE`.\n",
+            COMMANDS_CONFIG);
+}
+
+/* How many letters of two words differ at worst; enough to tell a slip of the finger. */
+static size_t differences(const char *a, const char *b)
+{
+    size_t same_head = 0, same_tail = 0, n = strlen(a), m = strlen(b), longest = MAX(n, m);
+
+    while (same_head < MIN(n, m) && a[same_head] == b[same_head])
+        same_head++;
+    while (same_tail < MIN(n, m) - same_head && a[n - 1 - same_tail] == b[m - 1 - same_tail])
+        same_tail++;
+    return longest - same_head - same_tail;
+}
+
+static int unknown_command(const char *name)
+{
+    const struct command *nearest = NULL;
+
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        if (!nearest || differences(name, commands[i].name) < differences(name, nearest->name))
+            nearest = &commands[i];
+    fprintf(stderr, "barge: there is no command %s; ", name);
+    if (differences(name, nearest->name) < strlen(nearest->name))
+        fprintf(stderr, "did you mean %s? ", nearest->name);
+    fprintf(stderr, "`barge help` lists them\n");
+    return EXIT_WRONG;
+}
+
+static int help(const struct arguments *a)
+{
+    const struct command *c;
+
+    if (a->n_rest == 0) {
+        print_usage(stdout);
+        return EXIT_DONE;
+    }
+    c = find(a->rest[0]);
+    if (!c)
+        return unknown_command(a->rest[0]);
+    printf("barge %s %s\n    %s\n", c->name, c->usage, c->help);
+    return EXIT_DONE;
+}
+
+static int wrong_use(const struct command *c, const char *why, const char *what)
+{
+    fprintf(stderr, "barge: %s%s\nusage: barge %s %s\n", why, what, c->name, c->usage);
+    return EXIT_WRONG;
+}
+
+/* Runs c with what follows its name. Options may stand anywhere before a "--". */
+static int run_command(const struct command *c, char **args)
+{
+    struct arguments a = {.rest = args};
+    bool only_names = false;
+
+    for (char **p = args; *p; p++) {
+        char *arg = *p;
+
+        if (only_names || arg[0] != '-' || !arg[1]) {
+            args[a.n_rest++] = arg;
+        } else if (strcmp(arg, "--") == 0) {
+            only_names = true;
+        } else if (strcmp(arg, "-h") == 0 || strcmp(arg, "--help") == 0) {
+            return help(&(struct arguments){.rest = (char *[]){(char *)(uintptr_t)c->name, NULL},
+                                            .n_rest = 1});
+        } else if (c->takes_config && strncmp(arg, "-c", 2) == 0) {
+            a.config = arg[2] ? arg + 2 : *++p;
+            if (!a.config)
+                return wrong_use(c, "-c needs a FILE", "");
+        } else {
+            return wrong_use(c, "unknown option ", arg);
+        }
+    }
+    args[a.n_rest] = NULL;
+    if (a.n_rest < c->min_rest)
+        return wrong_use(c, "something is missing", "");
+    if (a.n_rest > c->max_rest)
+        return wrong_use(c, "too much: ", args[c->max_rest]);
+    if (c->takes_config && !a.config && access(COMMANDS_CONFIG, F_OK) == 0)
+        a.config = COMMANDS_CONFIG;
+    return c->fn(&a);
+}
+
+static int dispatch(char **argv)
+{
+    const char *first = argv[0] ? argv[1] : NULL;
+    const struct command *c;
+
+    if (!first) {
+        print_usage(stderr);
+        return EXIT_WRONG;
+    }
+    if (strcmp(first, "-h") == 0 || strcmp(first, "--help") == 0)
+        return run_command(find("help"), argv + 2);
+    if (strcmp(first, "--version") == 0)
+        return run_command(find("version"), argv + 2);
+    if (first[0] == '-')
+        return run_command(find("run"), argv + 1);
+    c = find(first);
+    return c ? run_command(c, argv + 2) : unknown_command(first);
+}
+
+int commands_main(int argc, char **argv)
+{
+    int status;
+
+    (void)argc;
+    status = dispatch(argv);
+    if ((fflush(stdout) != 0 || ferror(stdout)) && status == EXIT_DONE)
+        status = EXIT_FAILED;
+    return status;
+}
