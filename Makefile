@@ -214,7 +214,7 @@ format: ## clang-format over everything
 install: all ## into PREFIX=/usr/local, under DESTDIR
 	install -D -m 755 $(BUILD)/barge $(DESTDIR)$(PREFIX)/bin/barge
 	install -D -m 644 conf/barge.8 $(DESTDIR)$(PREFIX)/share/man/man8/barge.8
-	cd conf && find . -type f ! -name '*.8' -exec install -D -m 644 {} $(DESTDIR)$(PREFIX)/share/barge/{} \;
+	cd conf && find . -type f ! -name "*.8" -exec install -D -m 644 {} $(DESTDIR)$(PREFIX)/share/barge/conf/{} \;
 
 .PHONY: uninstall
 uninstall: ## takes away what install put there

@@ -1,0 +1,383 @@
+"""GELF: what real senders sent, and what nobody should send."""
+
+import collections
+import gzip
+import os
+import random
+import signal
+import zlib
+from decimal import Decimal
+
+import json
+
+import pytest
+
+import corpus
+from docker_folder import rfc3339_nano
+from expect import as_object, check_document, value_at
+from gelf_sender import chunks, message, pack
+from waiting import wait_until
+
+UDP = "docker26/gelf/udp"
+CASES = sorted(c for c in os.listdir(corpus.path(UDP)))
+CLIENTS = ["gelf-pro", "gelf-stream", "graygelf", "winston-graylog2"]
+
+
+def decimals(path):
+    """Messages of a decoded file with their numbers as text says them."""
+    with open(path, encoding="utf-8") as f:
+        rows = [json.loads(line, parse_float=Decimal) for line in f]
+    return [row.get("msg", row) for row in rows]
+
+
+def instant(timestamp):
+    """@timestamp of a GELF timestamp."""
+    return rfc3339_nano(int(Decimal(timestamp).scaleb(9)))
+
+
+def joined(messages):
+    """What Docker's pieces become: [message with its whole text]. Same container, level and timestamp, after a piece of
+    16,384 bytes or more that is no complete JSON."""
+    found = []
+    for m in messages:
+        before = found[-1] if found else None
+        if (before is not None and before["_last"] >= 16384 and as_object(before["short_message"]) is None
+                and all(before.get(k) == m.get(k) for k in ("_container_id", "level", "timestamp"))):
+            before["short_message"] += m["short_message"]
+            before["_last"] = len(m["short_message"].encode())
+        else:
+            found.append({**m, "_last": len(m["short_message"].encode())})
+    return found
+
+
+def send_paced(barge, sender, datagrams, sent_before=0):
+    """Sends without ever outrunning the socket's buffer."""
+    for at in range(0, len(datagrams), 50):
+        for datagram in datagrams[at:at + 50]:
+            sender.datagram(datagram)
+        wanted = sent_before + min(at + 50, len(datagrams))
+        wait_until(lambda: barge.status()["inputs"]["gelf"]["datagrams"] >= wanted, 10, barge.status)
+    return sent_before + len(datagrams)
+
+
+def udp(lab, elastic=None, docker=None, **sections):
+    address = lab.gelf_address()
+    elastic = elastic or lab.elastic()
+    barge = lab.barge(lab.config(elastic, docker, gelf_udp=f"127.0.0.1:{address[1]}", **sections))
+    return elastic, barge, address
+
+
+def test_everything_that_docker_sent(lab):
+    elastic, barge, address = udp(lab)
+    wanted, sent = [], 0
+    for case in CASES:
+        datagrams, _ = corpus.datagrams(UDP, case)
+        sender = lab.gelf_sender(address)
+        sent = send_paced(barge, sender, datagrams, sent)
+        wanted += joined(decimals(corpus.path(UDP, case, "decoded.jsonl")))
+    elastic.wait_for(len(wanted))
+    barge.wait_drained()
+    figures = barge.status()["inputs"]["gelf"]
+    assert figures["datagrams"] == sent and figures["kernel_dropped"] == 0 and figures["incomplete"] == 0
+
+    def key(container, stream, at):
+        return container, stream, at
+
+    unused = collections.defaultdict(list)
+    for d in sorted(elastic.documents(), key=lambda d: d["event"]["sequence"]):
+        unused[key(d["container"]["id"], d["stream"], d["@timestamp"])].append(d)
+    for m in wanted:
+        stream = "stdout" if m["level"] == 6 else "stderr"
+        document = unused[key(m["_container_id"], stream, instant(m["timestamp"]))].pop(0)
+        check_document(document, m["short_message"], **{"container.name": m["_container_name"], "container.image.name": m["_image_name"]})
+        members = as_object(m["short_message"])
+        if members is None:
+            assert "log" not in document, document
+        assert ("gelf_joined" in document.get("tags", [])) == (len(m["short_message"].encode()) > m["_last"])
+        assert "_command" not in json.dumps(document)
+    assert not any(unused.values())
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_everything_that_other_clients_sent(lab, client):
+    elastic, barge, address = udp(lab)
+    datagrams, _ = corpus.datagrams("gelf-npm", client)
+    wanted = decimals(corpus.path("gelf-npm", client, "decoded.jsonl"))
+    send_paced(barge, lab.gelf_sender(address), datagrams)
+    elastic.wait_for(len(wanted))
+    barge.wait_drained()
+    check_clients(elastic.documents(), wanted)
+
+
+LEVELS = {0: "fatal", 1: "fatal", 2: "fatal", 3: "error", 4: "warn", 5: "info", 6: "info", 7: "debug"}
+
+
+def check_clients(documents, wanted):
+    """Messages of senders that are not Docker: text, time, level, request id, each once."""
+    unused = collections.defaultdict(list)
+    for d in documents:
+        unused[d["message"]].append(d)
+    for m in wanted:
+        text = m.get("full_message") or m.get("short_message") or m.get("message")
+        members = as_object(text)
+        candidates = unused[text] if members is None else [d for rest in unused.values() for d in rest]
+        fits = [d for d in candidates if "timestamp" not in m or d["@timestamp"] == instant(m["timestamp"])]
+        assert fits, (m, candidates[:2])
+        document = fits[0]
+        unused[document["message"]].remove(document)
+        if "_request_id" in m:
+            assert value_at(document, "http.request.id") == m["_request_id"]
+        if members is None and isinstance(m.get("level"), int):
+            assert document["log"]["level"] == LEVELS[m["level"]], document
+    assert not any(unused.values())
+
+
+def test_streams_that_docker_and_others_sent(lab):
+    address = lab.gelf_address("tcp")
+    elastic = lab.elastic()
+    barge = lab.barge(lab.config(elastic, gelf_tcp=f"127.0.0.1:{address[1]}"))
+    wanted = 0
+    for folder in sorted(glob_streams()):
+        for data, _ in corpus.streams(folder):
+            stream = lab.gelf_stream(address)
+            # In odd portions, so that frames are cut everywhere.
+            for at in range(0, len(data), 4099):
+                stream.raw(data[at:at + 4099])
+            stream.close()
+        for path in sorted(os.listdir(corpus.path(folder))):
+            if path.endswith(".jsonl"):
+                messages = decimals(corpus.path(folder, path))
+                wanted += len(joined(messages)) if "docker26" in folder else len(messages)
+    elastic.wait_for(wanted)
+    barge.wait_drained()
+
+
+def glob_streams():
+    return ["gelf-npm/gelf-pro-tcp"] + [f"docker26/gelf/tcp/{c}" for c in os.listdir(corpus.path("docker26/gelf/tcp"))]
+
+
+def test_fields_of_a_message(lab):
+    elastic, barge, address = udp(lab)
+    lab.gelf_sender(address).send(message("stock low", host="srv-9", timestamp=1542963600.000140891, level=4, facility="shop", _sku="A-9",
+                                          _qty=3, _requestId="r-1", _service="orders", _ok=True, _user_name="x"))
+    lab.gelf_sender(address).send(b'{"version":"1.1","host":"srv-9","short_message":"short","full_message":"the whole\\nstory",'
+                                  b'"timestamp":1542963600.000140891,"_id":"no","level":3}')
+    elastic.wait_for(2)
+    barge.wait_drained()
+    by_text = {d["message"]: d for d in elastic.documents()}
+    d = by_text["stock low"]
+    assert d["host"]["name"] == "srv-9" and d["log"]["level"] == "warn" and d["service"]["name"] == "orders"
+    assert d["http"]["request"]["id"] == "r-1" and d["sku"] == "A-9" and d["qty"] == 3
+    # Nine digits, from the decimal text.
+    assert by_text["the whole\nstory"]["@timestamp"] == "2018-11-23T09:00:00.000140891Z"
+    assert {index for index, _ in elastic.store} == {"microservices-2018.11.23"}
+
+
+def test_every_way_of_packing(lab):
+    elastic, barge, address = udp(lab)
+    ways = ["none", "gzip", "zlib", 9, 10, 11, 12, 13, 14, 15]
+    n = 0
+    for way in ways:
+        for size in (10, 1400, 5000, 60000):
+            for order in (None, "reversed", "random"):
+                sender = lab.gelf_sender(address)
+                text = random.Random(n).randbytes(size // 2).hex()
+                sender.send(message(f"{n} {text}"), way, chunked=None if size < 60000 else True, order=order, seed=n, empty_last=size == 5000)
+                sender.close()
+                n += 1
+                wait_until(lambda: barge.ledger()["read"] == n, 10, barge.status)
+    elastic.wait_for(n)
+    texts = {d["message"] for d in elastic.documents()}
+    assert len(texts) == n and "kernel_dropped" in barge.status()["inputs"]["gelf"]
+
+
+def test_chunks_of_many_senders_at_once(lab):
+    """One chunk id used by all of them: the sender's address tells them apart."""
+    elastic, barge, address = udp(lab)
+    senders = [lab.gelf_sender(address) for _ in range(50)]
+    parts = [chunks(pack(message(f"sender {i} " + "x" * 4000)), chunk_id=b"samesame") for i in range(50)]
+    for number in range(len(parts[0])):
+        for i, sender in enumerate(senders):
+            sender.datagram(parts[i][number])
+    elastic.wait_for(50)
+    assert {d["message"].split(" x")[0] for d in elastic.documents()} == {f"sender {i}" for i in range(50)}
+    barge.wait_drained()
+
+
+def test_a_repeated_datagram_is_two_messages(lab):
+    elastic, barge, address = udp(lab)
+    sender = lab.gelf_sender(address)
+    for _ in range(2):
+        sender.send(message("twice", timestamp=1542963600.5))
+    elastic.wait_for(2)
+    barge.wait_drained()
+
+
+BOMB = zlib.compress(b"\0" * (64 << 20), 9)
+
+
+def abuse():
+    """Datagrams that nobody should send."""
+    good = pack(message("x"))
+    yield from (bytes([b]) for b in range(256))
+    yield from (b"\x1e\x0f" + b"12345678"[:n] for n in range(9))
+    yield from (b"\x1e\x0fabcdefg" + bytes([i]) + bytes([seq, count]) + b"{" for i, (seq, count) in enumerate([(0, 0), (5, 5), (200, 129), (255, 255), (3, 2), (128, 128)]))
+    yield from (b"\x1e\x0fcontrary" + bytes([0, count]) + b"{" for count in (2, 3, 4))
+    yield from (b"{", b"{}", b"[]", b"null", b"\x00", b"{\"short_message\":", b"{\"host\":1,\"short_message\":[]}", b"\xff\xfe{}")
+    packed = gzip.compress(good)
+    yield from (packed[:-1], packed[:-8], packed[:20], packed[:10], packed[:-8] + b"\0" * 8, b"\x1f\x8b", b"\x1f\x8b\x08\x04" + b"\xff" * 100)
+    yield from (zlib.compress(good)[:-1], b"\x78\xbb" + b"abcd" * 9, b"\x78\x9c", BOMB[:60000])
+    yield gzip.compress(gzip.compress(good))
+    yield from (random.Random(i).randbytes(random.Random(i).randrange(1, 1500)) for i in range(200))
+
+
+def test_abuse_is_counted_and_survived(lab):
+    elastic, barge, address = udp(lab)
+    sender = lab.gelf_sender(address)
+    datagrams = list(abuse())
+    sent = send_paced(barge, sender, datagrams)
+    for part in chunks(BOMB):
+        if len(chunks(BOMB)) <= 128:
+            sender.datagram(part)
+            sent += 1
+    lab.gelf_sender(address).send(message("still here"))
+    wait_until(lambda: any(d.get("message") == "still here" for d in elastic.documents()), 10, "the good one")
+    figures = barge.status()["inputs"]["gelf"]
+    assert figures["bad_chunks"] > 0 and figures["undecodable"] > 0 and figures["datagrams"] == sent + 1
+    ledger = barge.balanced()
+    assert ledger["dropped"]["invalid"] > 0
+    barge.wait_drained()
+
+
+def test_incomplete_messages_are_given_up_after_five_seconds(lab):
+    elastic, barge, address = udp(lab)
+    sender = lab.gelf_sender(address)
+    for i in range(10):
+        for part in chunks(pack(message("x" * 5000)))[:-1]:
+            sender.datagram(part)
+    wait_until(lambda: barge.status()["inputs"]["gelf"]["chunks_pending"] > 0, 5)
+    wait_until(lambda: barge.status()["inputs"]["gelf"]["incomplete"] == 10, 12, barge.status)
+    assert barge.status()["inputs"]["gelf"]["chunks_pending"] == 0 and barge.ledger()["read"] == 0 and not elastic.store
+
+
+def test_a_flood_of_chunks_leaves_room_for_others(lab):
+    """A sender that never finishes a message: bounded memory, and the messages of others come through."""
+    elastic, barge, address = udp(lab, inputs={"gelf": {"max_pending": "1MiB"}})
+    flood, honest = lab.gelf_sender(address), lab.gelf_sender(address)
+    sent = 0
+    for round_number in range(20):
+        sent = send_paced(barge, flood, [b"\x1e\x0f" + os.urandom(8) + b"\x00\x02" + b"x" * 1400 for _ in range(200)], sent)
+        honest.send(message(f"honest {round_number} " + "y" * 3000), chunked=True)
+        sent += len(chunks(pack(message(f"honest {round_number} " + "y" * 3000))))
+        elastic.wait_for(round_number + 1)
+    assert barge.status()["inputs"]["gelf"]["pending_bytes"] <= 1 << 20
+    assert barge.status()["inputs"]["gelf"]["evicted"] > 0
+
+
+def test_kernel_drops_are_counted(lab):
+    elastic, barge, address = udp(lab, inputs={"gelf": {"receive_buffer": "8KiB"}})
+    sender = lab.gelf_sender(address)
+    sender.send(message("first"))
+    elastic.wait_for(1)
+    barge.terminate(signal.SIGSTOP)
+    for i in range(2000):
+        sender.send(message(f"burst {i}"))
+    barge.terminate(signal.SIGCONT)
+
+    def counted():
+        figures = barge.status()["inputs"]["gelf"]
+        return figures["datagrams"] + figures["kernel_dropped"] >= sender.sent
+
+    def nudge():
+        # The kernel tells how many it dropped together with the next datagram.
+        sender.send(message("nudge"))
+        wait_until(lambda: barge.status()["inputs"]["gelf"]["datagrams"] > 0, 5)
+        return counted()
+
+    wait_until(nudge, 10, barge.status, every_s=0.1)
+    wait_until(counted, 10, barge.status)
+    figures = barge.status()["inputs"]["gelf"]
+    assert figures["kernel_dropped"] > 0 and figures["datagrams"] + figures["kernel_dropped"] == sender.sent
+    elastic.wait_for(figures["datagrams"])
+    barge.wait_drained()
+
+
+def test_what_was_received_survives_kill_9(lab):
+    elastic, barge, address = udp(lab)
+    elastic.stop()
+    sender = lab.gelf_sender(address)
+    for i in range(100):
+        sender.send(message(f"kept {i}"))
+    wait_until(lambda: barge.ledger()["read"] == 100, 10, barge.status)
+    barge.restart(kill=True)
+    assert barge.ledger()["buffered"] == 100
+    elastic.start()
+    elastic.wait_for(100)
+    barge.wait_drained()
+    assert {d["message"] for d in elastic.documents()} == {f"kept {i}" for i in range(100)}
+
+
+def test_a_container_is_looked_up_by_its_id(lab):
+    docker = lab.docker()
+    container = docker.container("shop-orders-1", labels={"com.docker.compose.service": "orders"}, driver="gelf")
+    elastic, barge, address = udp(lab, docker=docker)
+    docker_fields = {"_command": "run", "_container_id": container.id, "_container_name": "shop-orders-1", "_created": "2026-11-23T03:55:20.6Z",
+                     "_image_id": "sha256:" + "ab" * 32, "_image_name": "shop/orders:1.4", "_tag": container.id[:12], "_my.label/x": "v"}
+    lab.gelf_sender(address).send(message("hello", level=6, timestamp=1542963600.123, **docker_fields))
+    lab.gelf_sender(address).send(message('{"level":"warn","msg":"inner","n":1}', level=3, timestamp=1542963600.123, **docker_fields))
+    elastic.wait_for(2)
+    barge.wait_drained()
+    outer, inner = sorted(elastic.documents(), key=lambda d: d["message"])
+    for d in (outer, inner):
+        assert d["container"]["id"] == container.id and d["container"]["name"] == "shop-orders-1"
+        assert d["container"]["image"]["name"] == "shop/orders:1.4" and d["service"]["name"] == "orders"
+        assert d["container"]["labels"]["my_label_x"] == "v"
+    assert outer["stream"] == "stdout" and "log" not in outer and outer["message"] == "hello"
+    assert inner["stream"] == "stderr" and inner["log"]["level"] == "warn" and inner["n"] == 1
+
+
+def test_streams_are_cut_at_nul_and_nowhere_else(lab):
+    address = lab.gelf_address("tcp")
+    elastic = lab.elastic()
+    barge = lab.barge(lab.config(elastic, gelf_tcp=f"127.0.0.1:{address[1]}"))
+    one, two = lab.gelf_stream(address), lab.gelf_stream(address)
+    texts = [f"message {i}\nwith a line feed" for i in range(50)]
+    data = b"".join(pack(message(t)) + (b"\n" if i % 2 else b"") + b"\0" for i, t in enumerate(texts))
+    for i in range(0, len(data), 7):
+        one.raw(data[i:i + 7])
+    two.raw(b"\0\0" + pack(message("other")) + b"\0" + b'{"short_message":"never ended"')
+    two.close()
+    elastic.wait_for(51)
+    barge.wait_drained()
+    assert {d["message"] for d in elastic.documents()} == {*texts, "other"}
+
+
+def test_both_families_and_both_kinds_on_one_port(lab):
+    address = lab.gelf_address("tcp")
+    where = f"127.0.0.1:{address[1]}"
+    elastic = lab.elastic()
+    barge = lab.barge(lab.config(elastic, gelf_udp=where, gelf_tcp=where))
+    lab.gelf_sender(address).send(message("udp"))
+    lab.gelf_stream(address).send(message("tcp"))
+    elastic.wait_for(2)
+    barge.wait_drained()
+
+
+def test_full_buffer_drops_datagrams_and_counts_them(lab):
+    """A file waits, a datagram cannot; what was taken of both arrives."""
+    docker = lab.docker()
+    elastic, barge, address = udp(lab, docker=docker, buffer={"max_size": "4MiB"})
+    elastic.stop()
+    sender = lab.gelf_sender(address)
+    container = docker.container("app-1")
+    container.write(b"".join(b"line %05d " % i + b"x" * 1000 + b"\n" for i in range(6000)))
+    sent = 0
+    while barge.ledger()["dropped"]["buffer_full"] == 0:
+        sent = send_paced(barge, sender, [pack(message(f"gelf {sent + i} " + "y" * 1000)) for i in range(200)], sent)
+    ledger = barge.balanced()
+    status = barge.status()
+    assert status["buffer"]["bytes"] <= 4 << 20 and status["inputs"]["docker"]["lag_bytes"] > 0
+    elastic.start()
+    wait_until(lambda: sum(1 for v in list(elastic.store.values()) if b'"line ' in v) == 6000, 40, barge.status)
+    ledger = barge.wait_drained()
+    assert ledger["read"] == 6000 + sent and ledger["delivered"] == len(elastic.store) == 6000 + sent - ledger["dropped"]["buffer_full"]
