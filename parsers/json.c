@@ -147,6 +147,9 @@ const char *json_escape_decode(const char *p, const char *end, char *to, size_t 
 
 size_t json_unescaped_length(struct bytes s)
 {
+    if (s.n == 0)
+        return 0;
+
     const char *p = s.p, *end = s.p + s.n;
     size_t total = 0;
 
