@@ -109,6 +109,8 @@ static bool parse_any(struct bytes line, struct docker_line *out)
 bool docker_line_parse(struct bytes line, struct docker_line *out)
 {
     *out = (struct docker_line){0};
+    if (line.n == 0)
+        return false;
     if (LIKELY(parse_in_order(line, out)))
         return true;
     *out = (struct docker_line){0};

@@ -66,10 +66,10 @@ static bool join(int64_t s, int64_t fraction, int64_t *ns)
 
 bool timestamp_parse(struct bytes text, int64_t *ns)
 {
-    const char *p = text.p, *end = text.p + text.n;
-
     if (text.n < sizeof("YYYY-MM-DDThh:mm:ssZ") - 1)
         return false;
+
+    const char *p = text.p, *end = text.p + text.n;
 
     int year = digits(p, 4), month = digits(p + 5, 2), day = digits(p + 8, 2);
     int hour = digits(p + 11, 2), minute = digits(p + 14, 2), second = digits(p + 17, 2);
@@ -124,6 +124,9 @@ bool timestamp_parse(struct bytes text, int64_t *ns)
 
 bool timestamp_parse_seconds(struct bytes text, int64_t *ns)
 {
+    if (text.n == 0)
+        return false;
+
     const char *p = text.p, *end = text.p + text.n;
     /* The number is 0.d1 d2 d3 … times ten to the power of point; only its first digits matter. */
     char significant[24];
