@@ -1,0 +1,78 @@
+/*
+ * keys: what the names in a message mean. One table says which member is the message, the level, the request id and so
+ * on, which names are ours or Elasticsearch's, and which are objects in the Elastic Common Schema. parsers/README.md
+ * tells how to add one.
+ *
+ * Built once for an encoder, read-only afterwards.
+ */
+#ifndef BARGE_KEYS_H
+#define BARGE_KEYS_H
+
+#include "agent/base/base.h"
+#include "parsers/json.h"
+
+/* A place in the document that one member of a message fills. */
+enum key_target {
+    TARGET_NONE,
+    TARGET_MESSAGE,
+    TARGET_LEVEL,
+    TARGET_REQUEST_ID,
+    TARGET_TRACE_ID,
+    TARGET_SPAN_ID,
+    TARGET_SERVICE,
+    TARGET_ERROR_MESSAGE,
+    TARGET_ERROR_TYPE,
+    TARGET_ERROR_STACK,
+    TARGET_TRACEPARENT, /* names trace and span at once; stays where it is */
+    TARGET_COUNT
+};
+
+/* What a name is at the top of a document, when it is spelled exactly so. */
+enum key_role {
+    ROLE_NONE,
+    ROLE_RESERVED, /* ours, or Elasticsearch's: the message's moves to app.NAME */
+    ROLE_TEXT,     /* `message`: holds text and nothing else */
+    ROLE_TAGS,     /* `tags`: a list of words, ours among them */
+    ROLE_OBJECT,   /* an object: a scalar goes to a leaf of it */
+    ROLE_ENRICHED  /* enrich.fields sets something there */
+};
+
+/* What an object under this name holds. */
+enum key_holds {
+    HOLDS_NOTHING,
+    HOLDS_OURS,    /* the document has an object of that name as well: the two are merged */
+    HOLDS_ERROR,   /* an error under another name: its members belong to `error` */
+    HOLDS_CONTEXT, /* request, trace and span ids are looked for in it and copied */
+    HOLDS_FIELDS   /* the same, and the message itself */
+};
+
+struct key {
+    const char *name;
+    uint8_t exact;  /* 1: only this spelling; 0: `target` and `holds` in any case and with _ - . anywhere */
+    uint8_t target; /* enum key_target */
+    uint8_t rank;   /* among members for the same target the lowest wins */
+    uint8_t role;   /* enum key_role */
+    uint8_t holds;  /* enum key_holds */
+    const char *text_leaf;   /* ROLE_OBJECT: where a string goes; NULL: "value" */
+    const char *number_leaf; /* ROLE_OBJECT: where a number goes; NULL: "value" */
+};
+
+struct keys;
+
+/* request_id_keys: ends with NULL, tried before the built-in ones. enriched: n top-level names that enrich.fields sets.
+ * Everything is copied. */
+struct keys *keys_create(char *const *request_id_keys, const struct bytes *enriched, size_t n);
+void keys_free(struct keys *k);
+
+struct key_match {
+    const struct key *key; /* NULL: nothing is known of the name */
+    bool exact;            /* spelled as in the table: its role counts */
+};
+
+/* key: without escapes. hash: json_key_hash(key). */
+struct key_match keys_find(const struct keys *k, struct bytes key, uint32_t hash);
+
+/* A name inside an object that holds an error: TARGET_ERROR_… or TARGET_NONE. */
+enum key_target keys_find_in_error(struct bytes key);
+
+#endif

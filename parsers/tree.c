@@ -1,0 +1,746 @@
+#include "parsers/tree.h"
+
+#include "agent/base/hash.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define BLOCK_BYTES (64u << 10)
+#define KEEP_BYTES (1u << 20)  /* of the arena, from record to record */
+#define STACK_MEMBERS 4096     /* of all objects being taken apart, one in the other */
+#define FEW_CHILDREN 16        /* searched one by one; with more the table is used */
+#define TABLE_SLOTS (2 * TREE_MAX_NODES)
+
+struct block {
+    struct block *next;
+    size_t cap;
+    char bytes[];
+};
+
+struct tree {
+    struct node *root;
+    struct block *blocks; /* the first is being filled */
+    size_t used;          /* of the first */
+    struct json_member *members;
+    size_t n_members;
+    struct node **table; /* children of objects with many, by parent and name */
+    bool table_used;
+    size_t n_nodes;
+    unsigned depth;
+    bool overflowed;
+    uint64_t seed; /* secret, so that no sender can make names collide */
+};
+
+struct tree *tree_create(void)
+{
+    struct tree *t = base_calloc(1, sizeof *t);
+
+    t->members = base_alloc(STACK_MEMBERS * sizeof *t->members);
+    t->table = base_calloc(TABLE_SLOTS, sizeof(struct node *));
+    hash_random(&t->seed, sizeof t->seed);
+    return t;
+}
+
+static void free_blocks(struct tree *t)
+{
+    while (t->blocks) {
+        struct block *b = t->blocks;
+
+        t->blocks = b->next;
+        free(b);
+    }
+}
+
+void tree_free(struct tree *t)
+{
+    if (!t)
+        return;
+    free_blocks(t);
+    free(t->members);
+    free(t->table);
+    free(t);
+}
+
+char *tree_alloc(struct tree *t, size_t n)
+{
+    char *p;
+
+    n = (n + 15) & ~(size_t)15;
+    if (!t->blocks || t->blocks->cap - t->used < n) {
+        size_t cap = MAX(n, BLOCK_BYTES - sizeof(struct block));
+        struct block *b = base_alloc(sizeof *b + cap);
+
+        b->next = t->blocks;
+        b->cap = cap;
+        t->blocks = b;
+        t->used = 0;
+    }
+    p = t->blocks->bytes + t->used;
+    t->used += n;
+    return p;
+}
+
+struct node *tree_reset(struct tree *t)
+{
+    if (t->blocks && (t->blocks->next || t->blocks->cap > KEEP_BYTES)) {
+        size_t sum = 0;
+
+        /* Next time one block that holds it all, when that is little. */
+        for (struct block *b = t->blocks; b; b = b->next)
+            sum += b->cap;
+        free_blocks(t);
+        if (sum <= KEEP_BYTES)
+            tree_alloc(t, sum);
+    }
+    t->used = 0;
+    t->n_nodes = 0;
+    t->n_members = 0;
+    t->depth = 0;
+    t->overflowed = false;
+    if (t->table_used) {
+        memset(t->table, 0, TABLE_SLOTS * sizeof(struct node *));
+        t->table_used = false;
+    }
+    t->root = (struct node *)(void *)tree_alloc(t, sizeof *t->root);
+    *t->root = (struct node){.kind = NODE_OBJECT, .shown = true};
+    return t->root;
+}
+
+bool tree_overflowed(const struct tree *t)
+{
+    return t->overflowed;
+}
+
+/* ---- names ---- */
+
+static bool plain_name(struct bytes key)
+{
+    for (size_t i = 0; i < key.n; i++)
+        if (key.p[i] < 0x20 || key.p[i] == 0x7f || key.p[i] == '"' || key.p[i] == '\\')
+            return false;
+    return true;
+}
+
+/* Elasticsearch refuses names of blanks only; Java's isBlank knows more blanks than ASCII. */
+static bool blank_name(struct bytes s)
+{
+    static const char *const wide[] = {"\xe1\x9a\x80", "\xe2\x80\xa8", "\xe2\x80\xa9", "\xe2\x81\x9f",
+                                       "\xe3\x80\x80"};
+
+    for (size_t i = 0; i < s.n;) {
+        size_t n = 0;
+
+        if ((unsigned char)s.p[i] <= ' ') {
+            n = 1;
+        } else if (s.n - i >= 3 && memcmp(s.p + i, "\xe2\x80", 2) == 0 &&
+                   (unsigned char)s.p[i + 2] >= 0x80 && (unsigned char)s.p[i + 2] <= 0x8a) {
+            n = 3;
+        } else {
+            for (size_t k = 0; k < ARRAY_LEN(wide); k++)
+                if (s.n - i >= 3 && memcmp(s.p + i, wide[k], 3) == 0)
+                    n = 3;
+        }
+        if (n == 0)
+            return false;
+        i += n;
+    }
+    return true;
+}
+
+static struct bytes cut_name(struct bytes s)
+{
+    if (s.n > TREE_MAX_NAME) {
+        s.n = TREE_MAX_NAME;
+        while (s.n > 0 && ((unsigned char)s.p[s.n] & 0xC0) == 0x80)
+            s.n--;
+    }
+    return s;
+}
+
+static struct bytes escape_name(struct tree *t, struct bytes s)
+{
+    bool repaired = false;
+    char *to;
+
+    if (plain_name(s))
+        return s;
+    to = tree_alloc(t, 6 * s.n + 32);
+    return bytes_of(to, json_escape(s, to, &repaired));
+}
+
+static struct bytes decode_name(struct tree *t, struct bytes key, uint8_t flags)
+{
+    char *to;
+    size_t n;
+
+    if (!(flags & (JSON_KEY_ESCAPED | JSON_NEEDS_REWRITE)) || plain_name(key))
+        return key;
+    to = tree_alloc(t, key.n + 32);
+    n = json_unescape(key, to);
+    ASSERT(n != SIZE_MAX);
+    return bytes_of(to, n);
+}
+
+struct bytes tree_spell(struct tree *t, struct bytes key, uint8_t flags)
+{
+    return escape_name(t, decode_name(t, key, flags));
+}
+
+void tree_split(struct tree *t, struct bytes key, uint8_t flags, struct path *to)
+{
+    size_t dots = 0;
+
+    key = decode_name(t, key, flags);
+    for (size_t i = 0; i < key.n; i++)
+        dots += key.p[i] == '.';
+    if (dots >= TREE_MAX_PARTS) {
+        char *flat = tree_alloc(t, key.n);
+
+        for (size_t i = 0; i < key.n; i++)
+            flat[i] = key.p[i] == '.' ? '_' : key.p[i];
+        key.p = flat;
+        dots = 0;
+    }
+    for (const char *p = key.p, *end = key.p + key.n;; dots--) {
+        const char *dot = dots ? memchr(p, '.', (size_t)(end - p)) : NULL;
+        struct bytes part = bytes_of(p, (size_t)((dot ? dot : end) - p));
+
+        ASSERT(to->n < ARRAY_LEN(to->part));
+        part = cut_name(part);
+        to->part[to->n++] = blank_name(part) ? BYTES_LITERAL("_") : escape_name(t, part);
+        if (!dot)
+            break;
+        p = dot + 1;
+    }
+}
+
+/* ---- nodes ---- */
+
+static uint32_t hash_name(const struct tree *t, struct bytes name)
+{
+    return (uint32_t)hash_64(t->seed, name.p, name.n);
+}
+
+static size_t slot_of(const struct node *parent, uint32_t hash)
+{
+    return (hash ^ (uint32_t)((uintptr_t)parent >> 4) * 0x9E3779B1u) % TABLE_SLOTS;
+}
+
+static void table_add(struct tree *t, struct node *n)
+{
+    size_t s = slot_of(n->parent, n->name_hash);
+
+    while (t->table[s])
+        s = (s + 1) % TABLE_SLOTS;
+    t->table[s] = n;
+    t->table_used = true;
+}
+
+static struct node *find(const struct tree *t, const struct node *o, struct bytes name, uint32_t hash)
+{
+    if (o->n_children <= FEW_CHILDREN) {
+        for (struct node *c = o->first; c; c = c->next)
+            if (c->name_hash == hash && bytes_equal(c->name, name))
+                return c;
+        return NULL;
+    }
+    for (size_t s = slot_of(o, hash); t->table[s]; s = (s + 1) % TABLE_SLOTS) {
+        struct node *c = t->table[s];
+
+        if (c->parent == o && c->name_hash == hash && bytes_equal(c->name, name))
+            return c;
+    }
+    return NULL;
+}
+
+struct node *tree_child(struct tree *t, const struct node *object, struct bytes name)
+{
+    return find(t, object, name, hash_name(t, name));
+}
+
+struct node *tree_append(struct tree *t, struct node *parent, struct bytes name, enum node_kind kind,
+                         struct bytes value)
+{
+    struct node *n;
+
+    if (t->n_nodes == TREE_MAX_NODES) {
+        t->overflowed = true;
+        return NULL;
+    }
+    t->n_nodes++;
+    n = (struct node *)(void *)tree_alloc(t, sizeof *n);
+    *n = (struct node){.parent = parent,
+                       .name = name,
+                       .value = value,
+                       .name_hash = hash_name(t, name),
+                       .kind = (uint8_t)kind};
+    if (parent->last)
+        parent->last->next = n;
+    else
+        parent->first = n;
+    parent->last = n;
+    parent->n_children++;
+    if (parent->kind == NODE_OBJECT) {
+        if (parent->n_children == FEW_CHILDREN + 1)
+            for (struct node *c = parent->first; c; c = c->next)
+                table_add(t, c);
+        else if (parent->n_children > FEW_CHILDREN)
+            table_add(t, n);
+    }
+    return n;
+}
+
+void tree_detach(struct tree *t, struct node *n)
+{
+    struct node *parent = n->parent;
+    struct node *before = NULL;
+
+    (void)t;
+    for (struct node *c = parent->first; c != n; c = c->next)
+        before = c;
+    if (before)
+        before->next = n->next;
+    else
+        parent->first = n->next;
+    if (parent->last == n)
+        parent->last = before;
+    /* The count stays: it says whether the table is in use, where an orphan is not found. */
+    n->parent = NULL;
+    n->next = NULL;
+}
+
+/* ---- values ---- */
+
+struct tree_value tree_value_of(const struct json_member *m)
+{
+    return (struct tree_value){m->value,
+                               m->flags & JSON_NEEDS_REWRITE ? NODE_REWRITE : NODE_JSON};
+}
+
+static bool is_text(uint8_t kind)
+{
+    return kind == NODE_JSON || kind == NODE_REWRITE;
+}
+
+static bool holds(uint8_t kind, struct bytes text, char first)
+{
+    return is_text(kind) && text.n && text.p[0] == first;
+}
+
+static bool is_null(uint8_t kind, struct bytes text)
+{
+    return holds(kind, text, 'n');
+}
+
+static struct bytes inner(uint8_t kind, struct bytes text)
+{
+    if (holds(kind, text, '"'))
+        return bytes_of(text.p + 1, text.n - 2);
+    return text;
+}
+
+static bool same(const struct node *n, struct tree_value v)
+{
+    if (n->kind != NODE_STRING && !is_text(n->kind))
+        return false;
+    return bytes_equal(inner(n->kind, n->value), inner(v.kind, v.text));
+}
+
+static const char *skip_string(const char *p, const char *end)
+{
+    for (p++; p < end && *p != '"'; p++)
+        if (*p == '\\')
+            p++;
+    return p + 1;
+}
+
+/* Whether an object or array must be taken apart: a name inside it has a dot, or blanks between its tokens would break the line.
+ * text is valid JSON. */
+static bool must_open(struct bytes text)
+{
+    const char *end = text.p + text.n;
+
+    if (memchr(text.p, '\n', text.n))
+        return true;
+    if (!memchr(text.p, '.', text.n) && !memchr(text.p, '\\', text.n))
+        return false;
+    for (const char *p = text.p; p < end;) {
+        const char *q, *colon;
+
+        p = memchr(p, '"', (size_t)(end - p));
+        if (!p)
+            return false;
+        q = skip_string(p, end);
+        for (colon = q; colon < end && (*colon == ' ' || *colon == '\t' || *colon == '\r'); colon++)
+            ;
+        if (colon < end && *colon == ':' &&
+            (memchr(p, '.', (size_t)(q - p)) || memchr(p, '\\', (size_t)(q - p))))
+            return true;
+        p = q;
+    }
+    return false;
+}
+
+static void merge(struct tree *t, struct node *o, struct bytes text);
+static bool place(struct tree *t, struct node *at, const struct bytes *part, size_t n,
+                  struct tree_value v);
+
+/* The end of the JSON value that begins at p; text is valid. */
+static const char *value_end(const char *p, const char *end)
+{
+    unsigned depth = 0;
+
+    do {
+        switch (*p) {
+        case '"':
+            p = skip_string(p, end);
+            break;
+        case '{':
+        case '[':
+            depth++;
+            p++;
+            break;
+        case '}':
+        case ']':
+            depth--;
+            p++;
+            break;
+        default:
+            if (depth) {
+                p++;
+            } else {
+                while (p < end && !strchr(",]} \t\r\n", *p))
+                    p++;
+            }
+        }
+    } while (depth && p < end);
+    return p;
+}
+
+static void set_value(struct tree *t, struct node *n, struct tree_value v);
+
+static void open_array(struct tree *t, struct node *a, struct bytes text, bool rewrite)
+{
+    const char *end = text.p + text.n - 1;
+
+    for (const char *p = text.p + 1; p < end && !t->overflowed;) {
+        const char *q;
+        struct node *n;
+
+        if (strchr(", \t\r\n", *p)) {
+            p++;
+            continue;
+        }
+        q = value_end(p, end);
+        n = tree_append(t, a, BYTES_NONE, NODE_JSON, BYTES_NONE);
+        if (!n)
+            return;
+        set_value(t, n,
+                  (struct tree_value){bytes_of(p, (size_t)(q - p)),
+                                      rewrite ? NODE_REWRITE : NODE_JSON});
+        p = q;
+    }
+}
+
+/* Gives a node without children its value, taken apart where it must be. */
+static void set_value(struct tree *t, struct node *n, struct tree_value v)
+{
+    n->kind = v.kind;
+    n->value = v.text;
+    if (!is_text(v.kind) || (v.text.p[0] != '{' && v.text.p[0] != '[') || !must_open(v.text))
+        return;
+    if (v.text.p[0] == '{') {
+        tree_open(t, n);
+        return;
+    }
+    if (t->depth == TREE_MAX_DEPTH) {
+        t->overflowed = true;
+        return;
+    }
+    t->depth++;
+    n->kind = NODE_ARRAY;
+    open_array(t, n, v.text, v.kind == NODE_REWRITE);
+    t->depth--;
+}
+
+bool tree_open(struct tree *t, struct node *n)
+{
+    struct bytes text = n->value;
+
+    if (n->kind == NODE_OBJECT)
+        return true;
+    if (!holds(n->kind, n->value, '{'))
+        return false;
+    n->kind = NODE_OBJECT;
+    n->value = BYTES_NONE;
+    n->shown = true;
+    merge(t, n, text);
+    return true;
+}
+
+/* Makes a node an object that has what it was as its "value". */
+static void wrap(struct tree *t, struct node *n)
+{
+    uint8_t kind = n->kind;
+    struct bytes value = n->value;
+    struct node *first = n->first, *last = n->last;
+    struct node *inside;
+
+    n->kind = NODE_OBJECT;
+    n->value = BYTES_NONE;
+    n->first = n->last = NULL;
+    n->n_children = 0;
+    if (is_null(kind, value))
+        return;
+    inside = tree_append(t, n, BYTES_LITERAL("value"), (enum node_kind)kind, value);
+    if (inside) {
+        inside->first = first;
+        inside->last = last;
+        for (struct node *c = first; c; c = c->next)
+            c->parent = inside;
+    }
+}
+
+static bool enter(struct tree *t, struct node *n)
+{
+    if (n->kind == NODE_OBJECT || tree_open(t, n))
+        return true;
+    if (n->ours || n->kind == NODE_MEMBERS)
+        return false;
+    wrap(t, n);
+    return true;
+}
+
+static bool place(struct tree *t, struct node *at, const struct bytes *part, size_t n,
+                  struct tree_value v)
+{
+    const struct bytes value_name = BYTES_LITERAL("value");
+    struct node *there;
+
+    for (; n > 1; part++, n--) {
+        there = tree_child(t, at, *part);
+        if (!there)
+            there = tree_append(t, at, *part, NODE_OBJECT, BYTES_NONE);
+        else if (!enter(t, there))
+            return false;
+        if (!there)
+            return true; /* overflowed: the whole tree is given up */
+        at = there;
+    }
+    there = tree_child(t, at, *part);
+    if (!there) {
+        there = tree_append(t, at, *part, NODE_JSON, BYTES_NONE);
+        if (there)
+            set_value(t, there, v);
+        return true;
+    }
+    if (is_null(v.kind, v.text) || same(there, v))
+        return true;
+    if (is_null(there->kind, there->value)) {
+        set_value(t, there, v);
+        return true;
+    }
+    if (holds(v.kind, v.text, '{')) {
+        if (!enter(t, there))
+            return false;
+        there->shown = true;
+        merge(t, there, v.text);
+        return true;
+    }
+    if (there->kind == NODE_OBJECT || holds(there->kind, there->value, '{')) {
+        tree_open(t, there);
+        return place(t, there, &value_name, 1, v);
+    }
+    return false;
+}
+
+bool tree_place(struct tree *t, struct node *at, const struct path *path, struct tree_value v)
+{
+    return place(t, at, path->part, path->n, v);
+}
+
+/* Tries NAME_2, NAME_3 … for the last part. */
+static void place_numbered(struct tree *t, struct node *at, struct bytes *part, size_t n,
+                           struct tree_value v)
+{
+    struct bytes name = part[n - 1];
+    char *to = tree_alloc(t, name.n + 16);
+
+    memcpy(to, name.p, name.n);
+    for (unsigned k = 2; !t->overflowed; k++) {
+        char number[12];
+        int digits = snprintf(number, sizeof number, "_%u", k);
+
+        memcpy(to + name.n, number, (size_t)digits);
+        part[n - 1] = bytes_of(to, name.n + (size_t)digits);
+        if (place(t, at, part, n, v))
+            break;
+    }
+}
+
+void tree_place_or_move(struct tree *t, struct node *root, const struct path *path,
+                        struct tree_value v)
+{
+    struct bytes part[ARRAY_LEN(path->part) + 1];
+    size_t n = path->n;
+
+    if (place(t, root, path->part, n, v))
+        return;
+    if (bytes_is(path->part[0], "app")) {
+        memcpy(part, path->part, n * sizeof *part);
+    } else {
+        part[0] = BYTES_LITERAL("app");
+        memcpy(part + 1, path->part, n * sizeof *part);
+        n++;
+        if (place(t, root, part, n, v))
+            return;
+    }
+    place_numbered(t, root, part, n, v);
+}
+
+/* Moves a value that clashed at path below o: with the names above o put in front, when there are not too many. */
+static void move_inside(struct tree *t, struct node *o, struct path *path, struct tree_value v)
+{
+    struct bytes part[ARRAY_LEN(path->part)];
+    size_t above = 0;
+    struct node *n;
+
+    for (n = o; n->parent && n->parent->kind == NODE_OBJECT; n = n->parent)
+        above++;
+    if (n == t->root && above > 0 && above + path->n < ARRAY_LEN(path->part)) {
+        struct path whole = {.n = above + path->n};
+
+        for (n = o; n != t->root; n = n->parent)
+            whole.part[--above] = n->name;
+        memcpy(whole.part + (whole.n - path->n), path->part, path->n * sizeof *part);
+        tree_place_or_move(t, t->root, &whole, v);
+        return;
+    }
+    memcpy(part, path->part, path->n * sizeof *part);
+    place_numbered(t, o, part, path->n, v);
+}
+
+size_t tree_drop_repeated(struct tree *t, struct json_member *m, size_t n)
+{
+    size_t slots = 16, kept = 0, bytes;
+    uint32_t *table; /* 1 + index */
+    struct bytes *names;
+
+    while (slots < 2 * n)
+        slots *= 2;
+    bytes = slots * sizeof *table;
+    table = (uint32_t *)(void *)memset(tree_alloc(t, bytes), 0, bytes);
+    names = (struct bytes *)(void *)tree_alloc(t, n * sizeof *names);
+    for (size_t i = n; i-- > 0;) {
+        struct bytes name = tree_spell(t, m[i].key, m[i].flags);
+        size_t s = hash_name(t, name) & (slots - 1);
+
+        while (table[s] && !bytes_equal(names[table[s] - 1], name))
+            s = (s + 1) & (slots - 1);
+        names[i] = name;
+        if (table[s])
+            names[i].p = NULL; /* a later member has this name */
+        else
+            table[s] = (uint32_t)(i + 1);
+    }
+    for (size_t i = 0; i < n; i++)
+        if (names[i].p)
+            m[kept++] = m[i];
+    return kept;
+}
+
+/* Adds the members of an object's text to o. */
+static void merge(struct tree *t, struct node *o, struct bytes text)
+{
+    struct json_member *m = t->members + t->n_members;
+    bool duplicate = false;
+    size_t n = 0;
+
+    if (t->depth == TREE_MAX_DEPTH ||
+        json_scan(text, m, STACK_MEMBERS - t->n_members, &n, &duplicate) != JSON_OK) {
+        t->overflowed = true;
+        return;
+    }
+    if (duplicate)
+        n = tree_drop_repeated(t, m, n);
+    t->n_members += n;
+    t->depth++;
+    for (size_t i = 0; i < n && !t->overflowed; i++) {
+        struct path path = {.n = 0};
+
+        tree_split(t, m[i].key, m[i].flags, &path);
+        if (!place(t, o, path.part, path.n, tree_value_of(&m[i])))
+            move_inside(t, o, &path, tree_value_of(&m[i]));
+    }
+    t->depth--;
+    t->n_members -= n;
+}
+
+/* ---- text ---- */
+
+static bool hidden(const struct node *n)
+{
+    return n->kind == NODE_OBJECT && !n->first && !n->shown;
+}
+
+size_t tree_bound(const struct node *n)
+{
+    size_t sum = n->name.n + 8;
+
+    switch (n->kind) {
+    case NODE_REWRITE:
+        return sum + json_rewrite_bound(n->value.n);
+    case NODE_OBJECT:
+    case NODE_ARRAY:
+        for (const struct node *c = n->first; c; c = c->next)
+            sum += tree_bound(c);
+        return sum;
+    default:
+        return sum + n->value.n;
+    }
+}
+
+static char *write_node(const struct node *n, char *to, bool *repaired)
+{
+    bool more = false;
+    char open = n->kind == NODE_OBJECT ? '{' : '[';
+
+    switch (n->kind) {
+    case NODE_OBJECT:
+    case NODE_ARRAY:
+        *to++ = open;
+        for (const struct node *c = n->first; c; c = c->next) {
+            if (hidden(c) && n->kind == NODE_OBJECT)
+                continue;
+            if (more)
+                *to++ = ',';
+            more = true;
+            if (n->kind == NODE_OBJECT && c->kind != NODE_MEMBERS) {
+                *to++ = '"';
+                memcpy(to, c->name.p, c->name.n);
+                to += c->name.n;
+                *to++ = '"';
+                *to++ = ':';
+            }
+            to = write_node(c, to, repaired);
+        }
+        *to++ = open == '{' ? '}' : ']';
+        return to;
+    case NODE_REWRITE:
+        return to + json_rewrite(n->value, to, repaired);
+    case NODE_STRING:
+        *to++ = '"';
+        memcpy(to, n->value.p, n->value.n);
+        to += n->value.n;
+        *to++ = '"';
+        return to;
+    default:
+        memcpy(to, n->value.p, n->value.n);
+        return to + n->value.n;
+    }
+}
+
+size_t tree_write(const struct node *n, char *to, bool *repaired)
+{
+    return (size_t)(write_node(n, to, repaired) - to);
+}
