@@ -1,8 +1,10 @@
 /*
- * document: writes one record as the JSON document of the contract: ECS names, nested objects each once, no key twice.
+ * document: writes one record as the JSON document of the contract: ECS names, nested objects each
+ * once, no key twice.
  *
- * A record is what an input knows: slices, and the origin that it came from. An origin holds what stays the same from
- * record to record (container, host, service), rendered once. The document is written once, in place.
+ * A record is what an input knows: slices, and the origin that it came from. An origin holds what
+ * stays the same from record to record (container, host, service), rendered once. The document is
+ * written once, in place.
  *
  * One encoder per thread.
  */
@@ -18,25 +20,30 @@
 
 struct origin;
 
-/* What is known of a container or sender; empty slices for what is not. Everything is copied. Raw bytes, not JSON. */
+/* What is known of a container or sender; empty slices for what is not. Everything is copied. Raw
+ * bytes, not JSON. */
 struct origin_facts {
     struct bytes container_id, container_name, image_name;
-    struct bytes host_name;      /* overrides the agent's own (GELF senders that are not Docker) */
-    struct bytes service_label;  /* label barge.service: before all others */
-    struct bytes service_guess;  /* swarm, Kubernetes, compose label, container name without replica number, image: behind the record's own */
+    struct bytes host_name;     /* overrides the agent's own (GELF senders that are not Docker) */
+    struct bytes service_label; /* label barge.service: before all others */
+    struct bytes service_guess; /* swarm, Kubernetes, compose label, container name without replica
+                                   number, image: behind the record's own */
 };
 
 /* Owned by the caller; origin_free. Encoded records do not refer to it. */
 struct origin *origin_create(const struct origin_facts *facts);
 void origin_free(struct origin *o);
 
-/* The service name that labels and names give (barge.service, else the guess): for index patterns; never from a message. */
+/* The service name that labels and names give (barge.service, else the guess): for index patterns;
+ * never from a message. */
 struct bytes origin_service(const struct origin *o);
 
-/* Reads Docker's labels as facts->service_label and service_guess: barge.service; com.docker.swarm.service.name, io.kubernetes.…,
- * com.docker.compose.service; container name without its replica number; image name without registry and tag. get looks a label up
- * (none when absent). The slices stay borrowed from what get returned, or from scratch. */
-void origin_guess_service(struct origin_facts *facts, struct bytes (*get)(void *arg, const char *label), void *arg);
+/* Reads Docker's labels as facts->service_label and service_guess: barge.service;
+ * com.docker.swarm.service.name, io.kubernetes.…, com.docker.compose.service; container name
+ * without its replica number; image name without registry and tag. get looks a label up (none when
+ * absent). The slices stay borrowed from what get returned, or from scratch. */
+void origin_guess_service(struct origin_facts *facts,
+                          struct bytes (*get)(void *arg, const char *label), void *arg);
 
 /* ---- record ---- */
 
@@ -62,28 +69,33 @@ struct record {
     int8_t severity;        /* syslog 0..7 for log.level when the message has none; -1 none */
     unsigned tags;          /* TAG_* */
     int64_t time_ns;        /* valid instant */
-    struct bytes time_text; /* RFC 3339 UTC text of time_ns with all its digits, or none: it is then formatted */
+    struct bytes time_text; /* RFC 3339 UTC text of time_ns with all its digits, or none: it is then
+                               formatted */
     uint64_t sequence;      /* event.sequence */
     struct bytes attrs;     /* Docker's attrs object: container.labels */
-    const struct json_member *extra; /* further members (GELF's), treated like the message's own; the message's win */
+    const struct json_member
+        *extra; /* further members (GELF's), treated like the message's own; the message's win */
     size_t n_extra;
-    bool extra_are_labels;  /* Docker's GELF driver: scalars among them become container.labels.NAME */
+    bool extra_are_labels; /* Docker's GELF driver: scalars among them become container.labels.NAME
+                            */
 };
 
 /* ---- encoder ---- */
 
 struct encoder;
 
-/* host_name: the agent's host. settings are read now and not kept. NULL with *e for a fields section that cannot be (a rename onto a
- * name of ours, an unknown convert type). */
-struct encoder *encoder_create(const struct enrich_settings *settings, struct bytes host_name, struct error *e);
+/* host_name: the agent's host. settings are read now and not kept. NULL with *e for a fields
+ * section that cannot be (a rename onto a name of ours, an unknown convert type). */
+struct encoder *encoder_create(const struct enrich_settings *settings, struct bytes host_name,
+                               struct error *e);
 void encoder_free(struct encoder *enc);
 
 /* An upper bound for the document of r. */
 size_t encoder_bound(const struct encoder *enc, const struct record *r);
 
-/* Writes the document of r to `to`, which has room for encoder_bound. Returns its length. Never fails: what it cannot understand is
- * shipped as text with a tag. No newline in it, valid JSON, valid UTF-8. */
+/* Writes the document of r to `to`, which has room for encoder_bound. Returns its length. Never
+ * fails: what it cannot understand is shipped as text with a tag. No newline in it, valid JSON,
+ * valid UTF-8. */
 size_t encoder_write(struct encoder *enc, const struct record *r, char *to);
 
 #endif

@@ -2,7 +2,8 @@
 
 #include <stdlib.h>
 
-/* Entries with the same name are not allowed; entries that differ only in case and separators are (`id` and `_id`). */
+/* Entries with the same name are not allowed; entries that differ only in case and separators are
+ * (`id` and `_id`). */
 static const struct key builtin[] = {
     /* The message. `event` is structlog's, `log` that of a JSON log inside a JSON log. */
     {"message", 0, TARGET_MESSAGE, 2, ROLE_TEXT, 0, 0, 0},
@@ -173,7 +174,8 @@ static const struct {
     {"trace", TARGET_ERROR_STACK},     {"extendedStackTrace", TARGET_ERROR_STACK},
 };
 
-#define SLOTS 1024 /* a power of two, several times the entries: most unknown names miss at once */
+#define SLOTS 1024 /* a power of two, several times the entries: most unknown names miss at once   \
+                    */
 
 struct entry {
     struct key key;

@@ -1,7 +1,7 @@
 /*
- * keys: what the names in a message mean. One table says which member is the message, the level, the request id and so
- * on, which names are ours or Elasticsearch's, and which are objects in the Elastic Common Schema. parsers/README.md
- * tells how to add one.
+ * keys: what the names in a message mean. One table says which member is the message, the level,
+ * the request id and so on, which names are ours or Elasticsearch's, and which are objects in the
+ * Elastic Common Schema. parsers/README.md tells how to add one.
  *
  * Built once for an encoder, read-only afterwards.
  */
@@ -48,7 +48,8 @@ enum key_holds {
 
 struct key {
     const char *name;
-    uint8_t exact;  /* 1: only this spelling; 0: `target` and `holds` in any case and with _ - . anywhere */
+    uint8_t exact;  /* 1: only this spelling; 0: `target` and `holds` in any case and with _ - .
+                       anywhere */
     uint8_t target; /* enum key_target */
     uint8_t rank;   /* among members for the same target the lowest wins */
     uint8_t role;   /* enum key_role */
@@ -59,8 +60,8 @@ struct key {
 
 struct keys;
 
-/* request_id_keys: ends with NULL, tried before the built-in ones. enriched: n top-level names that enrich.fields sets.
- * Everything is copied. */
+/* request_id_keys: ends with NULL, tried before the built-in ones. enriched: n top-level names that
+ * enrich.fields sets. Everything is copied. */
 struct keys *keys_create(char *const *request_id_keys, const struct bytes *enriched, size_t n);
 void keys_free(struct keys *k);
 
@@ -71,6 +72,19 @@ struct key_match {
 
 /* key: without escapes. hash: json_key_hash(key). */
 struct key_match keys_find(const struct keys *k, struct bytes key, uint32_t hash);
+
+/* Whether key is one letter, as zap's development logger has them: they mean something only
+ * together. */
+static inline bool key_is_letter(const struct key *key)
+{
+    return key->exact && key->name[1] == '\0';
+}
+
+/* Whether key names a level and nothing else could be meant (severity may be a business's own). */
+static inline bool key_is_level(const struct key *key)
+{
+    return key->target == TARGET_LEVEL && (key->rank <= 3 || key_is_letter(key));
+}
 
 /* A name inside an object that holds an error: TARGET_ERROR_… or TARGET_NONE. */
 enum key_target keys_find_in_error(struct bytes key);

@@ -11,16 +11,20 @@ struct word {
 
 /* The common ones first: the table is searched in order. */
 static const struct word words[] = {
-    {"info", LEVEL_INFO, true},      {"debug", LEVEL_DEBUG, true},   {"warn", LEVEL_WARN, true},
-    {"error", LEVEL_ERROR, true},    {"warning", LEVEL_WARN, true},  {"trace", LEVEL_TRACE, true},
-    {"fatal", LEVEL_FATAL, true},    {"notice", LEVEL_INFO, false},  {"critical", LEVEL_FATAL, false},
-    {"err", LEVEL_ERROR, true},      {"inf", LEVEL_INFO, true},      {"dbg", LEVEL_DEBUG, true},
-    {"wrn", LEVEL_WARN, true},       {"trc", LEVEL_TRACE, true},     {"ftl", LEVEL_FATAL, true},
-    {"crit", LEVEL_FATAL, false},    {"alert", LEVEL_FATAL, false},  {"emerg", LEVEL_FATAL, false},
-    {"panic", LEVEL_FATAL, false},   {"dpanic", LEVEL_FATAL, false}, {"severe", LEVEL_ERROR, true},
-    {"verbose", LEVEL_DEBUG, false}, {"http", LEVEL_INFO, false},    {"silly", LEVEL_TRACE, false},
-    {"config", LEVEL_DEBUG, false},  {"fine", LEVEL_DEBUG, false},   {"finer", LEVEL_TRACE, false},
-    {"finest", LEVEL_TRACE, false},
+    {"info", LEVEL_INFO, true},       {"debug", LEVEL_DEBUG, true},
+    {"warn", LEVEL_WARN, true},       {"error", LEVEL_ERROR, true},
+    {"warning", LEVEL_WARN, true},    {"trace", LEVEL_TRACE, true},
+    {"fatal", LEVEL_FATAL, true},     {"notice", LEVEL_INFO, false},
+    {"critical", LEVEL_FATAL, false}, {"err", LEVEL_ERROR, true},
+    {"inf", LEVEL_INFO, true},        {"dbg", LEVEL_DEBUG, true},
+    {"wrn", LEVEL_WARN, true},        {"trc", LEVEL_TRACE, true},
+    {"ftl", LEVEL_FATAL, true},       {"crit", LEVEL_FATAL, false},
+    {"alert", LEVEL_FATAL, false},    {"emerg", LEVEL_FATAL, false},
+    {"panic", LEVEL_FATAL, false},    {"dpanic", LEVEL_FATAL, false},
+    {"severe", LEVEL_ERROR, true},    {"verbose", LEVEL_DEBUG, false},
+    {"http", LEVEL_INFO, false},      {"silly", LEVEL_TRACE, false},
+    {"config", LEVEL_DEBUG, false},   {"fine", LEVEL_DEBUG, false},
+    {"finer", LEVEL_TRACE, false},    {"finest", LEVEL_TRACE, false},
 };
 
 static uint64_t pack(const char *p, size_t n)
@@ -71,7 +75,8 @@ static enum level of_slog(struct bytes text)
     bool lossless;
     enum level base;
 
-    while (digits < text.n && text.p[text.n - 1 - digits] >= '0' && text.p[text.n - 1 - digits] <= '9')
+    while (digits < text.n && text.p[text.n - 1 - digits] >= '0' &&
+           text.p[text.n - 1 - digits] <= '9')
         digits++;
     if (digits == 0 || digits > 3 || text.n < digits + 5)
         return LEVEL_NONE;

@@ -29,7 +29,8 @@ static bool same_word(struct bytes s, const char *word)
 
 bool request_id_usable(struct bytes s)
 {
-    static const char *const placeholders[] = {"null", "nil", "none", "undefined", "n/a", "unknown"};
+    static const char *const placeholders[] = {"null",      "nil", "none",
+                                               "undefined", "n/a", "unknown"};
 
     if (s.n == 0 || s.n > REQUEST_ID_MAX)
         return false;
@@ -72,8 +73,8 @@ static bool is_separator(char c)
     return c == '_' || c == '-' || c == '.';
 }
 
-/* Whether a key may begin at `begin`: not inside a word, and not behind another one (parent_request_id is another
- * request's) but for x_ and http_. */
+/* Whether a key may begin at `begin`: not inside a word, and not behind another one
+ * (parent_request_id is another request's) but for x_ and http_. */
 static bool key_begins_at(struct bytes text, size_t begin)
 {
     size_t word;
@@ -110,8 +111,7 @@ static bool key_ends_at(struct bytes text, size_t end)
     for (size_t i = 0; i < ARRAY_LEN(words); i++) {
         size_t begin = at - words[i].n;
 
-        if (at >= words[i].n &&
-            same_word(bytes_of(text.p + begin, words[i].n), words[i].word) &&
+        if (at >= words[i].n && same_word(bytes_of(text.p + begin, words[i].n), words[i].word) &&
             key_begins_at(text, begin))
             return true;
     }
@@ -176,8 +176,9 @@ static bool value_at(struct bytes text, size_t i, struct bytes *id)
 
 typedef unsigned char block __attribute__((vector_size(16)));
 
-/* Where, at or behind i (which is at least 1), an 'i' and a 'd' of any case stand side by side: the index of the 'd'; n when
- * there are none. Sixteen bytes at a time, as plain text is searched for every record. */
+/* Where, at or behind i (which is at least 1), an 'i' and a 'd' of any case stand side by side: the
+ * index of the 'd'; n when there are none. Sixteen bytes at a time, as plain text is searched for
+ * every record. */
 static size_t find_id(const char *p, size_t n, size_t i)
 {
     const block case_bit = (block){} | 0x20;

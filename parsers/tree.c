@@ -6,9 +6,9 @@
 #include <stdlib.h>
 
 #define BLOCK_BYTES (64u << 10)
-#define KEEP_BYTES (1u << 20)  /* of the arena, from record to record */
-#define STACK_MEMBERS 4096     /* of all objects being taken apart, one in the other */
-#define FEW_CHILDREN 16        /* searched one by one; with more the table is used */
+#define KEEP_BYTES (1u << 20) /* of the arena, from record to record */
+#define STACK_MEMBERS 4096    /* of all objects being taken apart, one in the other */
+#define FEW_CHILDREN 16       /* searched one by one; with more the table is used */
 #define TABLE_SLOTS (2 * TREE_MAX_NODES)
 
 struct block {
@@ -121,29 +121,12 @@ static bool plain_name(struct bytes key)
     return true;
 }
 
-/* Elasticsearch refuses names of blanks only; Java's isBlank knows more blanks than ASCII. */
+/* Elasticsearch refuses names without anything but blanks. */
 static bool blank_name(struct bytes s)
 {
-    static const char *const wide[] = {"\xe1\x9a\x80", "\xe2\x80\xa8", "\xe2\x80\xa9", "\xe2\x81\x9f",
-                                       "\xe3\x80\x80"};
-
-    for (size_t i = 0; i < s.n;) {
-        size_t n = 0;
-
-        if ((unsigned char)s.p[i] <= ' ') {
-            n = 1;
-        } else if (s.n - i >= 3 && memcmp(s.p + i, "\xe2\x80", 2) == 0 &&
-                   (unsigned char)s.p[i + 2] >= 0x80 && (unsigned char)s.p[i + 2] <= 0x8a) {
-            n = 3;
-        } else {
-            for (size_t k = 0; k < ARRAY_LEN(wide); k++)
-                if (s.n - i >= 3 && memcmp(s.p + i, wide[k], 3) == 0)
-                    n = 3;
-        }
-        if (n == 0)
+    for (size_t i = 0; i < s.n; i++)
+        if ((unsigned char)s.p[i] > ' ')
             return false;
-        i += n;
-    }
     return true;
 }
 
@@ -186,31 +169,44 @@ struct bytes tree_spell(struct tree *t, struct bytes key, uint8_t flags)
     return escape_name(t, decode_name(t, key, flags));
 }
 
+/* Whether the parts of a dotted name can be levels: not too many, none of them blank. */
+static bool is_path(struct bytes key)
+{
+    size_t parts = 1, begin = 0;
+
+    for (size_t i = 0; i <= key.n; i++) {
+        if (i < key.n && key.p[i] != '.')
+            continue;
+        if (blank_name(bytes_of(key.p + begin, i - begin)) || parts++ > TREE_MAX_PARTS)
+            return false;
+        begin = i + 1;
+    }
+    return true;
+}
+
 void tree_split(struct tree *t, struct bytes key, uint8_t flags, struct path *to)
 {
-    size_t dots = 0;
+    const char *p, *end;
 
     key = decode_name(t, key, flags);
-    for (size_t i = 0; i < key.n; i++)
-        dots += key.p[i] == '.';
-    if (dots >= TREE_MAX_PARTS) {
-        char *flat = tree_alloc(t, key.n);
+    if (!is_path(key)) {
+        char *flat = tree_alloc(t, key.n + 1);
 
         for (size_t i = 0; i < key.n; i++)
             flat[i] = key.p[i] == '.' ? '_' : key.p[i];
         key.p = flat;
-        dots = 0;
+        if (blank_name(key))
+            key = BYTES_LITERAL("_");
     }
-    for (const char *p = key.p, *end = key.p + key.n;; dots--) {
-        const char *dot = dots ? memchr(p, '.', (size_t)(end - p)) : NULL;
+    for (p = key.p, end = key.p + key.n;; p++) {
+        const char *dot = memchr(p, '.', (size_t)(end - p));
         struct bytes part = bytes_of(p, (size_t)((dot ? dot : end) - p));
 
         ASSERT(to->n < ARRAY_LEN(to->part));
-        part = cut_name(part);
-        to->part[to->n++] = blank_name(part) ? BYTES_LITERAL("_") : escape_name(t, part);
+        to->part[to->n++] = escape_name(t, cut_name(part));
         if (!dot)
             break;
-        p = dot + 1;
+        p = dot;
     }
 }
 
@@ -236,7 +232,8 @@ static void table_add(struct tree *t, struct node *n)
     t->table_used = true;
 }
 
-static struct node *find(const struct tree *t, const struct node *o, struct bytes name, uint32_t hash)
+static struct node *find(const struct tree *t, const struct node *o, struct bytes name,
+                         uint32_t hash)
 {
     if (o->n_children <= FEW_CHILDREN) {
         for (struct node *c = o->first; c; c = c->next)
@@ -258,8 +255,8 @@ struct node *tree_child(struct tree *t, const struct node *object, struct bytes 
     return find(t, object, name, hash_name(t, name));
 }
 
-struct node *tree_append(struct tree *t, struct node *parent, struct bytes name, enum node_kind kind,
-                         struct bytes value)
+struct node *tree_append(struct tree *t, struct node *parent, struct bytes name,
+                         enum node_kind kind, struct bytes value)
 {
     struct node *n;
 
@@ -313,8 +310,7 @@ void tree_detach(struct tree *t, struct node *n)
 
 struct tree_value tree_value_of(const struct json_member *m)
 {
-    return (struct tree_value){m->value,
-                               m->flags & JSON_NEEDS_REWRITE ? NODE_REWRITE : NODE_JSON};
+    return (struct tree_value){m->value, m->flags & JSON_NEEDS_REWRITE ? NODE_REWRITE : NODE_JSON};
 }
 
 static bool is_text(uint8_t kind)
@@ -354,14 +350,10 @@ static const char *skip_string(const char *p, const char *end)
     return p + 1;
 }
 
-/* Whether an object or array must be taken apart: a name inside it has a dot, or blanks between its tokens would break the line.
- * text is valid JSON. */
-static bool must_open(struct bytes text)
+bool tree_must_open(struct bytes text)
 {
     const char *end = text.p + text.n;
 
-    if (memchr(text.p, '\n', text.n))
-        return true;
     if (!memchr(text.p, '.', text.n) && !memchr(text.p, '\\', text.n))
         return false;
     for (const char *p = text.p; p < end;) {
@@ -435,9 +427,9 @@ static void open_array(struct tree *t, struct node *a, struct bytes text, bool r
         n = tree_append(t, a, BYTES_NONE, NODE_JSON, BYTES_NONE);
         if (!n)
             return;
-        set_value(t, n,
-                  (struct tree_value){bytes_of(p, (size_t)(q - p)),
-                                      rewrite ? NODE_REWRITE : NODE_JSON});
+        set_value(
+            t, n,
+            (struct tree_value){bytes_of(p, (size_t)(q - p)), rewrite ? NODE_REWRITE : NODE_JSON});
         p = q;
     }
 }
@@ -447,7 +439,7 @@ static void set_value(struct tree *t, struct node *n, struct tree_value v)
 {
     n->kind = v.kind;
     n->value = v.text;
-    if (!is_text(v.kind) || (v.text.p[0] != '{' && v.text.p[0] != '[') || !must_open(v.text))
+    if (!is_text(v.kind) || (v.text.p[0] != '{' && v.text.p[0] != '[') || !tree_must_open(v.text))
         return;
     if (v.text.p[0] == '{') {
         tree_open(t, n);
@@ -578,6 +570,17 @@ static void place_numbered(struct tree *t, struct node *at, struct bytes *part, 
     }
 }
 
+void tree_place_or_number(struct tree *t, struct node *at, const struct path *path,
+                          struct tree_value v)
+{
+    struct bytes part[ARRAY_LEN(path->part)];
+
+    if (place(t, at, path->part, path->n, v))
+        return;
+    memcpy(part, path->part, path->n * sizeof *part);
+    place_numbered(t, at, part, path->n, v);
+}
+
 void tree_place_or_move(struct tree *t, struct node *root, const struct path *path,
                         struct tree_value v)
 {
@@ -598,7 +601,8 @@ void tree_place_or_move(struct tree *t, struct node *root, const struct path *pa
     place_numbered(t, root, part, n, v);
 }
 
-/* Moves a value that clashed at path below o: with the names above o put in front, when there are not too many. */
+/* Moves a value that clashed at path below o: with the names above o put in front, when there are
+ * not too many. */
 static void move_inside(struct tree *t, struct node *o, struct path *path, struct tree_value v)
 {
     struct bytes part[ARRAY_LEN(path->part)];
@@ -657,7 +661,8 @@ static void merge(struct tree *t, struct node *o, struct bytes text)
     size_t n = 0;
 
     if (t->depth == TREE_MAX_DEPTH ||
-        json_scan(text, m, STACK_MEMBERS - t->n_members, &n, &duplicate) != JSON_OK) {
+        json_scan(text, m, MIN(STACK_MEMBERS - t->n_members, JSON_MAX_MEMBERS), &n, &duplicate) !=
+            JSON_OK) {
         t->overflowed = true;
         return;
     }
@@ -680,7 +685,19 @@ static void merge(struct tree *t, struct node *o, struct bytes text)
 
 static bool hidden(const struct node *n)
 {
-    return n->kind == NODE_OBJECT && !n->first && !n->shown;
+    return (n->kind == NODE_OBJECT || n->kind == NODE_ARRAY) && !n->first && !n->shown;
+}
+
+void tree_settle(struct tree *t, struct node *n, bool *repaired)
+{
+    if (n->kind == NODE_REWRITE) {
+        char *to = tree_alloc(t, json_rewrite_bound(n->value.n));
+
+        n->value = bytes_of(to, json_rewrite(n->value, to, repaired));
+        n->kind = NODE_JSON;
+    }
+    for (struct node *c = n->first; c; c = c->next)
+        tree_settle(t, c, repaired);
 }
 
 size_t tree_bound(const struct node *n)
@@ -688,8 +705,6 @@ size_t tree_bound(const struct node *n)
     size_t sum = n->name.n + 8;
 
     switch (n->kind) {
-    case NODE_REWRITE:
-        return sum + json_rewrite_bound(n->value.n);
     case NODE_OBJECT:
     case NODE_ARRAY:
         for (const struct node *c = n->first; c; c = c->next)
@@ -700,11 +715,12 @@ size_t tree_bound(const struct node *n)
     }
 }
 
-static char *write_node(const struct node *n, char *to, bool *repaired)
+static char *write_node(const struct node *n, char *to)
 {
     bool more = false;
     char open = n->kind == NODE_OBJECT ? '{' : '[';
 
+    ASSERT(n->kind != NODE_REWRITE);
     switch (n->kind) {
     case NODE_OBJECT:
     case NODE_ARRAY:
@@ -722,12 +738,10 @@ static char *write_node(const struct node *n, char *to, bool *repaired)
                 *to++ = '"';
                 *to++ = ':';
             }
-            to = write_node(c, to, repaired);
+            to = write_node(c, to);
         }
         *to++ = open == '{' ? '}' : ']';
         return to;
-    case NODE_REWRITE:
-        return to + json_rewrite(n->value, to, repaired);
     case NODE_STRING:
         *to++ = '"';
         memcpy(to, n->value.p, n->value.n);
@@ -740,7 +754,7 @@ static char *write_node(const struct node *n, char *to, bool *repaired)
     }
 }
 
-size_t tree_write(const struct node *n, char *to, bool *repaired)
+size_t tree_write(const struct node *n, char *to)
 {
-    return (size_t)(write_node(n, to, repaired) - to);
+    return (size_t)(write_node(n, to) - to);
 }
