@@ -1,6 +1,7 @@
 /*
- * docker: the json-file input. Finds containers in Docker's containers folder by inotify (a rescan is the net), follows each one's log through
- * every kind of rotation, joins 16 KiB pieces per stream, hands records to the intake. No Docker socket. Intake thread.
+ * docker: the json-file input. Finds containers in Docker's containers folder by inotify (a rescan
+ * is the net), follows each one's log through every kind of rotation, joins 16 KiB pieces per
+ * stream, hands records to the intake. No Docker socket. Intake thread.
  */
 #ifndef BARGE_INPUT_DOCKER_H
 #define BARGE_INPUT_DOCKER_H
@@ -11,21 +12,25 @@
 
 struct docker_input;
 
-/* Looks at the folder, reads positions from the intake's buffer, starts to watch. A folder that is not there yet is waited for. */
-struct docker_input *docker_input_start(const struct docker_settings *s, struct loop *loop, struct intake *in, struct error *e);
+/* Looks at the folder, reads positions from the intake's buffer, starts to watch. A folder that is
+ * not there yet is waited for. */
+struct docker_input *docker_input_start(const struct docker_settings *s, struct loop *loop,
+                                        struct intake *in, struct error *e);
 
-/* Reads for one bounded turn from files that have something unread, in fair order. true when there is more to read now. Called by the agent
- * at the end of each round of the loop, behind the sockets. The agent commits afterwards. */
+/* Reads for one bounded turn from files that have something unread, in fair order. true when there
+ * is more to read now. Called by the agent at the end of each round of the loop, behind the
+ * sockets. The agent commits afterwards. */
 bool docker_input_turn(struct docker_input *d);
 
 /* There may be room in the buffer again. */
 void docker_input_room(struct docker_input *d);
 
-/* Called after each successful commit and whenever the durable mark moved: files that were removed and read may be closed. */
+/* Called after each successful commit and whenever the durable mark moved: files that were removed
+ * and read may be closed. */
 void docker_input_committed(struct docker_input *d);
 
-/* The origin of a container by its id (64 hex digits; a unique prefix of 12 at least), NULL when it is not known here. Borrowed until the next call into this
- * module. For GELF. */
+/* The origin of a container by its id (64 hex digits; a unique prefix of 12 at least), NULL when it
+ * is not known here. Borrowed until the next call into this module. For GELF. */
 const struct origin *docker_input_origin(struct docker_input *d, struct bytes container_id);
 
 void docker_input_stop(struct docker_input *d);

@@ -1,0 +1,253 @@
+#include "agent/inputs/docker_file.h"
+
+#include "agent/base/hash.h"
+#include "agent/base/io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define HEAD_FIRST_BYTES 4096          /* where nearly every first line ends */
+#define HEAD_NULS_PER_CALL (64u << 20) /* of leading NULs, when the file system knows no holes */
+#define SOURCE_SEED 0x62617267u        /* part of `_id`: never to be changed */
+
+struct docker_file *docker_file_create(struct docker_container *c)
+{
+    struct docker_file *f = base_calloc(1, sizeof *f);
+
+    f->container = c;
+    f->fd = -1;
+    f->index = DOCKER_FILE_UNSEEN;
+    return f;
+}
+
+void docker_file_close(struct docker_file *f)
+{
+    docker_gz_close(f->gz);
+    f->gz = NULL;
+    if (f->fd >= 0)
+        io_close(f->fd);
+    f->fd = -1;
+}
+
+void docker_file_free(struct docker_file *f)
+{
+    docker_file_close(f);
+    free(f);
+}
+
+static int64_t ns_of(struct statx_timestamp t)
+{
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+int docker_inode_get(int dir, const char *name, struct docker_inode *to)
+{
+    int flags = AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC | (name ? 0 : AT_EMPTY_PATH);
+    struct statx x;
+
+    if (statx(dir, name ? name : "", flags, STATX_BASIC_STATS | STATX_BTIME, &x) < 0)
+        return -1;
+    *to = (struct docker_inode){
+        .dev = (uint64_t)x.stx_dev_major << 32 | x.stx_dev_minor,
+        .ino = x.stx_ino,
+        .btime_ns = x.stx_mask & STATX_BTIME ? ns_of(x.stx_btime) : 0,
+        .mtime_ns = ns_of(x.stx_mtime),
+        .size = x.stx_size,
+        .links = x.stx_nlink,
+        .regular = S_ISREG(x.stx_mode),
+    };
+    return 0;
+}
+
+bool docker_inode_same(const struct docker_inode *a, const struct docker_inode *b)
+{
+    return a->ino == b->ino && a->dev == b->dev;
+}
+
+bool docker_inode_unchanged(const struct docker_inode *a, const struct docker_inode *b)
+{
+    return docker_inode_same(a, b) && a->btime_ns != 0 && a->btime_ns == b->btime_ns &&
+           a->size == b->size && a->mtime_ns == b->mtime_ns;
+}
+
+ssize_t docker_file_pread(struct docker_file *f, void *to, size_t n, uint64_t at)
+{
+    if (!f->compressed)
+        return io_pread(f->fd, to, n, (off_t)at);
+    if (!f->gz)
+        f->gz = docker_gz_open(f->fd);
+    return docker_gz_pread(f->gz, to, n, at);
+}
+
+/* Where the data behind a hole begins, so that a sparse file of any size costs one call. */
+static uint64_t behind_hole(const struct docker_file *f, uint64_t at)
+{
+    off_t data;
+
+    if (f->compressed)
+        return at;
+    data = lseek(f->fd, (off_t)at, SEEK_DATA);
+    return data > (off_t)at ? (uint64_t)data : at;
+}
+
+/* Moves head_at behind the NULs that a writer leaves who goes on at his old offset after a
+ * truncation. */
+static enum docker_known skip_nuls(struct docker_file *f, char *scratch)
+{
+    for (size_t work = 0; work < HEAD_NULS_PER_CALL;) {
+        ssize_t n = docker_file_pread(f, scratch, HEAD_FIRST_BYTES, f->head_at), i = 0;
+
+        if (n < 0)
+            return DOCKER_FILE_FAILED;
+        if (n == 0)
+            return DOCKER_FILE_NOT_YET;
+        while (i < n && scratch[i] == '\0')
+            i++;
+        f->head_at += (uint64_t)i;
+        if (i < n)
+            return DOCKER_FILE_KNOWN;
+        f->head_at = behind_hole(f, f->head_at);
+        work += (size_t)n;
+    }
+    return DOCKER_FILE_NOT_YET;
+}
+
+enum docker_known docker_file_identify(struct docker_file *f, const uint8_t id[DOCKER_ID_BYTES],
+                                       bool final, char *scratch)
+{
+    enum docker_known known = skip_nuls(f, scratch);
+    size_t want = HEAD_FIRST_BYTES;
+
+    if (known != DOCKER_FILE_KNOWN)
+        return known;
+    for (;; want = DOCKER_LINE_MAX_BYTES) {
+        ssize_t n = docker_file_pread(f, scratch, want, f->head_at);
+        const char *nl;
+        uint64_t h;
+
+        if (n < 0)
+            return DOCKER_FILE_FAILED;
+        nl = memchr(scratch, '\n', (size_t)n);
+        if (nl)
+            n = nl + 1 - scratch;
+        else if ((size_t)n == want && want < DOCKER_LINE_MAX_BYTES)
+            continue;
+        else if ((size_t)n < want && !(final && n > 0))
+            return DOCKER_FILE_NOT_YET;
+        h = hash_64(hash_64(SOURCE_SEED, id, DOCKER_ID_BYTES), scratch, (size_t)n);
+        f->at.source = h >> 8;
+        f->identified = true;
+        return DOCKER_FILE_KNOWN;
+    }
+}
+
+static void set_marker(struct docker_file *f, const char *end, size_t before)
+{
+    f->marker_n = (uint32_t)MIN(before, (size_t)DOCKER_MARKER_BYTES);
+    f->marker = hash_crc32c(0, end - f->marker_n, f->marker_n);
+}
+
+/* The whole of a chunk is NULs at the beginning of a line: goes on behind the hole. */
+static bool jump_hole(struct docker_file *f, struct docker_frame *frame)
+{
+    uint64_t data = behind_hole(f, f->at.offset);
+
+    if (data == f->at.offset)
+        return false;
+    if (data > f->at.replay_to)
+        frame->skipped_bytes += data - f->at.offset;
+    f->at.offset = data;
+    return true;
+}
+
+enum docker_read docker_file_read(struct docker_file *f, struct docker_frame *frame, bool final,
+                                  char *scratch, size_t *n)
+{
+    size_t back = f->marker_n, want = DOCKER_CHUNK_BYTES;
+    uint64_t from = f->at.offset;
+    size_t moved;
+    ssize_t got;
+    char *data;
+    bool good;
+
+again:
+    got = docker_file_pread(f, scratch, back + want, from - back);
+    if (got < 0)
+        return errno == EAGAIN ? DOCKER_READ_MORE : DOCKER_READ_FAILED;
+    if ((size_t)got < back || hash_crc32c(0, scratch, back) != f->marker)
+        return DOCKER_READ_CHANGED;
+    data = scratch + back;
+    got -= (ssize_t)back;
+    /* A line that does not fit is read again with room for the longest one that counts. */
+    if ((size_t)got == want && want == DOCKER_CHUNK_BYTES && !f->at.in_long_line && *data != '\0' &&
+        !memchr(data, '\n', want)) {
+        want = DOCKER_LINE_MAX_BYTES + 1;
+        goto again;
+    }
+    good =
+        docker_frame_run(frame, &f->at, bytes_of(data, (size_t)got), final && (size_t)got < want);
+    moved = (size_t)(f->at.offset - from);
+    *n += moved;
+    f->size = MAX(f->size, from + (uint64_t)got);
+    set_marker(f, data + moved, back + moved);
+    if (!good)
+        return DOCKER_READ_FULL;
+    if ((size_t)got == want) {
+        if (data[want - 1] == '\0' && moved == want && !f->at.in_long_line && jump_hole(f, frame))
+            set_marker(f, data, 0);
+        return DOCKER_READ_MORE;
+    }
+    f->tail = moved < (size_t)got;
+    return DOCKER_READ_END;
+}
+
+static bool has_marker(struct docker_file *f, uint64_t at, uint32_t marker, uint32_t n)
+{
+    char before[DOCKER_MARKER_BYTES];
+    ssize_t got;
+
+    do
+        got = docker_file_pread(f, before, n, at - n);
+    while (got < 0 && errno == EAGAIN);
+    return got == (ssize_t)n && hash_crc32c(0, before, n) == marker;
+}
+
+bool docker_file_same_text(const struct docker_file *f, struct docker_file *other)
+{
+    return has_marker(other, f->at.offset, f->marker, f->marker_n);
+}
+
+void docker_file_continue(struct docker_file *f, const struct docker_position *p)
+{
+    if (!f->compressed && !has_marker(f, p->done, p->marker, p->marker_n)) {
+        docker_file_reset(f);
+        return;
+    }
+    f->at = (struct docker_frame_at){
+        .source = f->at.source,
+        .offset = p->resume,
+        .replay_to = p->done,
+        .made = p->made,
+        .in_long_line = p->in_long_line,
+        .time_known = p->time_known,
+        .time_ns = p->time_ns,
+    };
+    f->marker = p->resume == p->done ? p->marker : 0;
+    f->marker_n = p->resume == p->done ? p->marker_n : 0;
+    f->complete = p->complete;
+    f->safe = p->done;
+    f->dirty = true;
+}
+
+void docker_file_reset(struct docker_file *f)
+{
+    f->at = (struct docker_frame_at){.source = f->at.source};
+    f->marker = f->marker_n = 0;
+    f->head_at = 0;
+    f->size = 0;
+    f->safe = f->mark = 0;
+    f->tail = f->complete = false;
+    f->dirty = true;
+}

@@ -1,0 +1,115 @@
+/*
+ * docker_file: one log file: who it is, how far it was read, reading on. A file is who its
+ * container and its first line say it is (Docker's lines end with a time to the nanosecond),
+ * whatever its name and inode, plain or compressed. Reading starts 64 bytes before where it stopped
+ * and compares these: other bytes there, or none, mean that the file was truncated or replaced in
+ * place. One thread.
+ */
+#ifndef BARGE_DOCKER_FILE_H
+#define BARGE_DOCKER_FILE_H
+
+#include "agent/buffer/buffer.h"
+#include "agent/inputs/docker_frame.h"
+#include "agent/inputs/docker_gz.h"
+#include "agent/inputs/docker_position.h"
+
+#define DOCKER_FILE_REMOVED UINT32_MAX /* as an index: no name any more */
+#define DOCKER_FILE_UNSEEN                                                                         \
+    (UINT32_MAX - 1) /* known by its position entry, not found under any name yet */
+
+/* What tells one inode from another that got its number later. */
+struct docker_inode {
+    uint64_t dev, ino;
+    int64_t btime_ns, mtime_ns; /* btime 0: the file system does not say */
+    uint64_t size;
+    uint32_t links;
+    bool regular;
+};
+
+struct docker_file {
+    struct docker_file *next;         /* the next newer one of the container */
+    struct docker_file *next_removed; /* docker_shared.removed */
+    struct docker_container *container;
+    int fd;               /* -1: not open */
+    struct docker_gz *gz; /* while a compressed file is being read */
+    bool compressed;      /* fd is a .gz */
+    bool identified;      /* at.source is set */
+    bool dirty;           /* there may be something unread */
+    bool tail;            /* the last read left a line without its end */
+    bool complete;        /* rotated or removed, and read to its end */
+    bool removed;         /* no name any more; in docker_shared.removed while open */
+    bool has_entry;
+    uint32_t index;            /* 0: the live file, N: .N */
+    uint64_t seen;             /* number of the last scan that found it */
+    uint64_t missing_since_ms; /* 0: not missing */
+    uint64_t quiet_since_ms;   /* the last read that found nothing new, after one that did */
+    struct docker_inode inode; /* what fd is or was */
+    struct docker_inode copy;  /* a .gz with the same text, or another copy */
+    uint64_t head_at;          /* NULs at the beginning, as far as they have been looked at */
+    uint64_t size; /* as last seen; decompressed bytes when compressed (then only as far as read) */
+    struct docker_frame_at at;
+    uint32_t marker; /* over the marker_n bytes before at.offset */
+    uint32_t marker_n;
+    char entry[DOCKER_POSITION_BYTES]; /* as it stands in the buffer, when has_entry */
+    /* Of a removed file: what was read before `safe` is on disk; what was read before mark is when
+     * mark_point is durable. */
+    uint64_t safe, mark;
+    struct buffer_point mark_point;
+    bool marked;
+};
+
+struct docker_file *docker_file_create(struct docker_container *c);
+/* Closes. */
+void docker_file_free(struct docker_file *f);
+/* Gives the descriptor back; what is known stays. */
+void docker_file_close(struct docker_file *f);
+
+/* statx(2) of a descriptor (name NULL) or a name in dir, symbolic links not followed. 0, or -1 with
+ * errno. */
+int docker_inode_get(int dir, const char *name, struct docker_inode *to);
+/* The same inode, by its number alone: proves it only while one of both is held open. */
+bool docker_inode_same(const struct docker_inode *a, const struct docker_inode *b);
+/* The same inode with nothing written to it since: number, birth, size and time of change. False
+ * where births are unknown. */
+bool docker_inode_unchanged(const struct docker_inode *a, const struct docker_inode *b);
+
+/* pread(2) on the file's text, decompressed. -1 with EAGAIN: a compressed file needs another call.
+ */
+ssize_t docker_file_pread(struct docker_file *f, void *to, size_t n, uint64_t at);
+
+enum docker_known { DOCKER_FILE_KNOWN, DOCKER_FILE_NOT_YET, DOCKER_FILE_FAILED /* errno */ };
+
+/* Finds out who the file is: sets at.source. id: of its container. Not before its first line is
+ * whole, or final says that it will not get any longer. scratch: DOCKER_SCRATCH_BYTES. */
+enum docker_known docker_file_identify(struct docker_file *f, const uint8_t id[DOCKER_ID_BYTES],
+                                       bool final, char *scratch);
+
+#define DOCKER_CHUNK_BYTES (256u << 10)
+#define DOCKER_SCRATCH_BYTES (DOCKER_MARKER_BYTES + DOCKER_LINE_MAX_BYTES + 4096)
+
+enum docker_read {
+    DOCKER_READ_MORE, /* there may be more to read at once */
+    DOCKER_READ_END,  /* nothing more for now; f->tail says whether an unended line stands there */
+    DOCKER_READ_FULL, /* the frame's emit refused */
+    DOCKER_READ_CHANGED, /* other bytes stand before at.offset: it was truncated or replaced.
+                            Nothing was read */
+    DOCKER_READ_FAILED   /* errno */
+};
+
+/* Reads and frames one stretch of an identified file: about DOCKER_CHUNK_BYTES, up to a whole line.
+ * final: an unended last line is its last record. *n is increased by the bytes that were read. */
+enum docker_read docker_file_read(struct docker_file *f, struct docker_frame *frame, bool final,
+                                  char *scratch, size_t *n);
+
+/* Whether `other` has the text that was read in f: the bytes before f->at.offset are the same. */
+bool docker_file_same_text(const struct docker_file *f, struct docker_file *other);
+
+/* Continues where the entry says, after making sure that the file has the text that was read then;
+ * from the beginning when it has not. A compressed file is compared when it is read on. The file is
+ * open and identified. */
+void docker_file_continue(struct docker_file *f, const struct docker_position *p);
+
+/* Begins anew at offset 0 (truncated, replaced, other content than expected). */
+void docker_file_reset(struct docker_file *f);
+
+#endif

@@ -1,0 +1,288 @@
+#include "agent/inputs/docker_frame.h"
+
+#include "agent/base/hash.h"
+#include "agent/base/utf8.h"
+#include "parsers/docker_line.h"
+#include "parsers/document.h"
+#include "parsers/timestamp.h"
+
+/* One line on its way, and how many records it has made so far. */
+struct framing {
+    struct docker_frame *frame;
+    struct docker_frame_at *at;
+    uint64_t end; /* of the line */
+    unsigned nth;
+};
+
+/* Every record goes through here. A line makes the same records in the same order each time, so
+ * counting tells which ones were handed on before. */
+static bool hand_on(void *arg, const struct docker_framed *r)
+{
+    struct framing *now = arg;
+    unsigned nth = now->nth++;
+
+    if (UNLIKELY(now->end <= now->at->replay_to) || UNLIKELY(nth < now->at->made))
+        return true;
+    if (!now->frame->emit(now->frame->arg, r))
+        return false;
+    now->at->made++;
+    return true;
+}
+
+static bool is_utc_text(struct bytes time)
+{
+    return time.n >= 20 && time.n <= TIMESTAMP_TEXT_MAX && time.p[10] == 'T' &&
+           time.p[time.n - 1] == 'Z' && (time.n == 20 || time.p[19] == '.');
+}
+
+static bool frame_docker(struct framing *now, const struct docker_line *l, struct bytes line,
+                         uint64_t position)
+{
+    struct docker_frame_at *at = now->at;
+    struct docker_piece piece = {
+        .as = {.text = l->log,
+               .attrs = l->attrs,
+               .text_form = TEXT_ESCAPED,
+               .text_flags = l->log_flags,
+               .stream = l->stream,
+               .source = at->source,
+               .position = position},
+        .line = line,
+        .time = l->time,
+        .ends_line = l->ends_line,
+    };
+    int64_t time_before = at->time_ns;
+    bool known_before = at->time_known;
+    enum docker_joined joined;
+
+    if (LIKELY(timestamp_parse(l->time, &piece.as.time_ns))) {
+        piece.as.time_known = true;
+        if (LIKELY(is_utc_text(l->time)))
+            piece.as.time_text = l->time;
+    } else {
+        piece.as.time_ns = at->time_ns;
+        piece.as.time_known = at->time_known;
+    }
+    joined = docker_join_add(&now->frame->join, &piece, hand_on, now);
+    if (UNLIKELY(joined == DOCKER_JOIN_FULL))
+        return false;
+    at->time_ns = piece.as.time_ns;
+    at->time_known = piece.as.time_known;
+    if (UNLIKELY(joined == DOCKER_JOIN_WAITS)) {
+        uint64_t serial = now->frame->join.streams[l->stream].serial;
+
+        if (at->waits[l->stream].serial != serial) {
+            at->waits[l->stream].serial = serial;
+            at->waits[l->stream].offset = position;
+            at->waits[l->stream].time_ns = time_before;
+            at->waits[l->stream].time_known = known_before;
+        }
+    }
+    return true;
+}
+
+static bool frame_raw(struct framing *now, struct bytes text, uint64_t position, unsigned tags)
+{
+    struct docker_framed r = {
+        .text = text,
+        .text_form = TEXT_RAW,
+        .stream = STREAM_NONE,
+        .tags = tags | TAG_DOCKER_LINE_INVALID,
+        .time_ns = now->at->time_ns,
+        .time_known = now->at->time_known,
+        .source = now->at->source,
+        .position = position,
+        .hash = hash_crc32c(0, text.p, text.n),
+    };
+
+    return hand_on(now, &r);
+}
+
+static size_t trailing_nuls(struct bytes s)
+{
+    size_t n = 0;
+
+    while (n < s.n && s.p[s.n - 1 - n] == '\0')
+        n++;
+    return n;
+}
+
+/* A line that is not Docker's: a torn record, alone or with the next one glued on. */
+static bool frame_odd(struct framing *now, struct bytes line, uint64_t position)
+{
+    struct docker_line l;
+    size_t second = docker_line_resync(line, &l);
+    struct bytes first = bytes_of(line.p, second ? second : line.n);
+    size_t nuls = trailing_nuls(first);
+
+    first.n -= nuls;
+    if (first.n && !frame_raw(now, first, position, 0))
+        return false;
+    if (second &&
+        !frame_docker(now, &l, bytes_of(line.p + second, line.n - second), position + second))
+        return false;
+    if (now->end > now->at->replay_to) {
+        now->frame->skipped_bytes += nuls;
+        now->frame->invalid_lines += first.n != 0;
+    }
+    return true;
+}
+
+static bool frame_line(struct docker_frame *f, struct docker_frame_at *at, struct bytes line,
+                       uint64_t end)
+{
+    struct framing now = {.frame = f, .at = at, .end = end};
+    struct docker_line l;
+
+    if (LIKELY(docker_line_parse(line, &l)))
+        return frame_docker(&now, &l, line, at->offset);
+    return line.n == 0 || frame_odd(&now, line, at->offset);
+}
+
+/* The beginning of a line that is too long to be kept. */
+static bool frame_long(struct docker_frame *f, struct docker_frame_at *at, const char *p)
+{
+    struct framing now = {.frame = f, .at = at, .end = at->offset + DOCKER_LINE_MAX_BYTES};
+    size_t n = DOCKER_LINE_MAX_BYTES;
+
+    for (size_t back = 1; back < 4; back++) {
+        unsigned char c = (unsigned char)p[n - back];
+
+        if (c < 0x80)
+            break;
+        if (c >= 0xC0) {
+            if (utf8_length(p + n - back, back) == 0)
+                n -= back;
+            break;
+        }
+    }
+    if (!frame_raw(&now, bytes_of(p, n), at->offset, TAG_TRUNCATED))
+        return false;
+    if (now.end > at->replay_to) {
+        f->skipped_bytes += DOCKER_LINE_MAX_BYTES - n;
+        f->invalid_lines++;
+    }
+    return true;
+}
+
+static void move(struct docker_frame_at *at, uint64_t n)
+{
+    at->offset += n;
+    if (at->offset > at->replay_to)
+        at->made = 0;
+}
+
+/* Skips what is no record: the rest of a long line, NULs at the beginning of a line. Returns how
+ * many bytes. */
+static size_t skip(struct docker_frame *f, struct docker_frame_at *at, const char *p,
+                   const char *end)
+{
+    size_t n = 0, counted;
+
+    if (at->in_long_line) {
+        const char *nl = memchr(p, '\n', (size_t)(end - p));
+
+        at->in_long_line = !nl;
+        n = (size_t)((nl ? nl + 1 : end) - p);
+        counted = n - (nl != NULL);
+    } else {
+        while (p + n < end && p[n] == '\0')
+            n++;
+        counted = n;
+    }
+    if (at->offset >= at->replay_to)
+        f->skipped_bytes += counted;
+    move(at, n);
+    return n;
+}
+
+bool docker_frame_run(struct docker_frame *f, struct docker_frame_at *at, struct bytes chunk,
+                      bool final)
+{
+    const char *p = chunk.p, *end = p + chunk.n;
+
+    while (p < end) {
+        size_t left = (size_t)(end - p), n;
+        const char *nl;
+
+        if (UNLIKELY(at->in_long_line) || UNLIKELY(*p == '\0')) {
+            p += skip(f, at, p, end);
+            continue;
+        }
+        nl = memchr(p, '\n', left);
+        n = nl ? (size_t)(nl - p) : left;
+        if (UNLIKELY(n > DOCKER_LINE_MAX_BYTES)) {
+            if (!frame_long(f, at, p))
+                return false;
+            at->in_long_line = true;
+            n = DOCKER_LINE_MAX_BYTES;
+        } else {
+            if (!nl && !final)
+                break;
+            if (!frame_line(f, at, bytes_of(p, n), at->offset + n + (nl != NULL)))
+                return false;
+            n += nl != NULL;
+        }
+        f->lines++;
+        p += n;
+        move(at, n);
+    }
+    return true;
+}
+
+static bool flush_emit(void *arg, const struct docker_framed *r)
+{
+    struct docker_frame *f = arg;
+
+    return f->emit(f->arg, r);
+}
+
+bool docker_frame_flush(struct docker_frame *f)
+{
+    return docker_join_flush(&f->join, flush_emit, f);
+}
+
+static bool waits(const struct docker_frame *f, const struct docker_frame_at *at, size_t stream)
+{
+    const struct docker_joining *s = &f->join.streams[stream];
+
+    return s->open && s->serial == at->waits[stream].serial;
+}
+
+bool docker_frame_waits_in(const struct docker_frame *f, const struct docker_frame_at *at)
+{
+    return waits(f, at, 0) || waits(f, at, 1) || waits(f, at, 2);
+}
+
+struct docker_frame_at docker_frame_resume(const struct docker_frame *f,
+                                           const struct docker_frame_at *at)
+{
+    struct docker_frame_at from = {
+        .source = at->source,
+        .offset = at->offset,
+        .replay_to = MAX(at->replay_to, at->offset),
+        .made = at->made,
+        .in_long_line = at->in_long_line,
+        .time_known = at->time_known,
+        .time_ns = at->time_ns,
+    };
+
+    for (size_t i = 0; i < DOCKER_STREAMS; i++) {
+        if (!waits(f, at, i) || at->waits[i].offset >= from.offset)
+            continue;
+        from.offset = at->waits[i].offset;
+        from.time_ns = at->waits[i].time_ns;
+        from.time_known = at->waits[i].time_known;
+        from.in_long_line = false;
+    }
+    return from;
+}
+
+struct docker_frame_at docker_frame_restart(const struct docker_frame_at *at)
+{
+    return (struct docker_frame_at){
+        .source = at->source,
+        .replay_to = MAX(at->replay_to, at->offset),
+        .made = at->made,
+    };
+}

@@ -1,0 +1,74 @@
+/*
+ * docker_frame: the bytes of a json-file log into records: lines, pieces joined, and whatever else
+ * may stand in such a file after a torn write or a power cut. Knows no files and no clocks: what it
+ * makes is a function of the bytes, so that a restart, a rename or a compressed copy gives the same
+ * records again.
+ *
+ * Odd input: NULs at the beginning of a line are skipped and counted. A line that is not Docker's
+ * is shipped as it stands, tagged; when another Docker record begins in it, that one is a record of
+ * its own. Of a line longer than DOCKER_LINE_MAX_BYTES the beginning is shipped, tagged, and the
+ * rest skipped and counted. Empty lines are nothing. One thread.
+ *
+ * A restart continues at the resume offset, the beginning of the first record that was not
+ * complete, and makes every record from there on once more; those whose last byte stood at or
+ * before `replay_to` were handed on before and are not handed on again.
+ */
+#ifndef BARGE_DOCKER_FRAME_H
+#define BARGE_DOCKER_FRAME_H
+
+#include "agent/inputs/docker_join.h"
+
+#define DOCKER_LINE_MAX_BYTES (1u << 20)
+
+/* Where framing stands in one file. Zeroed: at its beginning. */
+struct docker_frame_at {
+    uint64_t source;
+    uint64_t offset;    /* everything before it was framed */
+    uint64_t replay_to; /* what ended at or before it was handed on in an earlier life */
+    uint8_t made;       /* records that the line at max(offset, replay_to) has handed on already */
+    bool in_long_line;  /* offset stands inside of a line whose rest is skipped */
+    bool time_known;
+    int64_t time_ns; /* of the last good record before offset */
+    /* The first piece in this file of what waits in each stream; counts while the stream's serial
+     * is the same. */
+    struct {
+        uint64_t serial;
+        uint64_t offset;
+        int64_t time_ns;
+        bool time_known;
+    } waits[DOCKER_STREAMS];
+};
+
+/* The framing of one container: across its files, in their order. Zeroed: at the beginning. */
+struct docker_frame {
+    struct docker_join join;
+    docker_emit_fn *emit;
+    void *arg;
+    uint64_t lines; /* figures: the caller takes them and sets them to zero */
+    uint64_t skipped_bytes;
+    uint64_t invalid_lines;
+};
+
+/* Frames whole lines of chunk, which stands at at->offset; final: nothing will follow, the last
+ * line need not end. at->offset moves behind what was framed. Returns false when emit refused: to
+ * be called again from at->offset. A remainder without a line feed is left for the next call; it
+ * makes progress for any chunk longer than DOCKER_LINE_MAX_BYTES. */
+bool docker_frame_run(struct docker_frame *f, struct docker_frame_at *at, struct bytes chunk,
+                      bool final);
+
+/* Hands on what waits, because nothing can follow. false when emit refused. */
+bool docker_frame_flush(struct docker_frame *f);
+
+/* Whether something that began in this file waits. */
+bool docker_frame_waits_in(const struct docker_frame *f, const struct docker_frame_at *at);
+
+/* Where a restart has to continue in this file, with the time state there, as far as this file
+ * alone tells: replay_to is set, too. */
+struct docker_frame_at docker_frame_resume(const struct docker_frame *f,
+                                           const struct docker_frame_at *at);
+
+/* The beginning of a file again: everything up to replay_to is framed once more and not handed on.
+ */
+struct docker_frame_at docker_frame_restart(const struct docker_frame_at *at);
+
+#endif

@@ -1,0 +1,454 @@
+/*
+ * docker_scan: from the names in a container's folder to its files in their order. Docker renames
+ * while we look, so a scan trusts only descriptors: what is open is recognised by its inode, which
+ * cannot be used again meanwhile; what is not open, by what stands in it.
+ */
+#include "agent/base/clock.h"
+#include "agent/base/io.h"
+#include "agent/base/log.h"
+#include "agent/base/metrics.h"
+#include "agent/inputs/docker_container.h"
+#include "agent/inputs/docker_start.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define SUFFIX "-json.log"
+#define NAME_BYTES (DOCKER_HEX_BYTES + sizeof SUFFIX + 16)
+#define MAX_INDEX 99999
+#define DAMAGED_AFTER_MS                                                                           \
+    60000 /* a .gz that has not changed for this long is not being written any more */
+
+struct name {
+    char text[NAME_BYTES];
+    uint32_t index;
+    bool compressed;
+    struct docker_inode inode;
+    bool settled; /* belongs to a file that is known, or to none */
+};
+
+struct scan {
+    struct docker_container *c;
+    DIR *stream;
+    int dir; /* the stream's */
+    struct name *names;
+    size_t n;
+    bool unsure; /* a name was there whose file could not be told */
+};
+
+bool docker_scan_is_log(const struct docker_container *c, const char *name, uint32_t *index,
+                        bool *compressed)
+{
+    unsigned long n;
+    char *end;
+
+    if (strncmp(name, c->hex, DOCKER_HEX_BYTES) != 0)
+        return false;
+    name += DOCKER_HEX_BYTES;
+    if (strncmp(name, SUFFIX, sizeof SUFFIX - 1) != 0)
+        return false;
+    name += sizeof SUFFIX - 1;
+    *index = 0;
+    *compressed = false;
+    if (*name == '\0')
+        return true;
+    if (name[0] != '.' || name[1] < '1' || name[1] > '9')
+        return false;
+    n = strtoul(name + 1, &end, 10);
+    if (n > MAX_INDEX)
+        return false;
+    *index = (uint32_t)n;
+    *compressed = strcmp(end, ".gz") == 0;
+    return *compressed || *end == '\0';
+}
+
+/* The oldest first; of a plain file and its compressed copy the plain one. */
+static int by_age(const void *a, const void *b)
+{
+    const struct name *x = a, *y = b;
+
+    if (x->index != y->index)
+        return x->index > y->index ? -1 : 1;
+    return (int)x->compressed - (int)y->compressed;
+}
+
+static void list_names(struct scan *s)
+{
+    struct dirent *entry;
+
+    while ((entry = readdir(s->stream))) {
+        struct name n = {0};
+
+        if (!docker_scan_is_log(s->c, entry->d_name, &n.index, &n.compressed))
+            continue;
+        if (s->n == DOCKER_MAX_NAMES) {
+            log_warn("a container has more log files than are looked at",
+                     LOG_STR("container", s->c->hex), LOG_U64("files", DOCKER_MAX_NAMES));
+            s->unsure = true;
+            break;
+        }
+        memcpy(n.text, entry->d_name,
+               strlen(entry->d_name) + 1); /* no longer than the longest log name */
+        if (s->n % 16 == 0)
+            s->names = base_realloc(s->names, (s->n + 16) * sizeof *s->names);
+        s->names[s->n++] = n;
+    }
+    if (s->n)
+        qsort(s->names, s->n, sizeof *s->names, by_age);
+}
+
+/* ---- files that are known already ---- */
+
+static void set_index(struct docker_file *f, uint32_t index)
+{
+    if (f->index == 0 && index != 0) {
+        f->dirty = true; /* once more, now that nothing can be written to it any longer */
+        f->container->shared->owe_sync = true;
+    }
+    f->index = index;
+}
+
+static void found(struct docker_file *f, const struct name *n)
+{
+    f->seen = f->container->scan;
+    f->missing_since_ms = 0;
+    if (!f->removed)
+        set_index(f, n->index);
+}
+
+static bool is_file(const struct docker_file *f, const struct docker_inode *inode, bool compressed)
+{
+    if (f->fd >= 0 && f->compressed == compressed && docker_inode_same(&f->inode, inode))
+        return true;
+    if (docker_inode_unchanged(&f->copy, inode))
+        return true;
+    /* Without a descriptor the inode may be another's by now; it need not be opened only when
+     * nothing about it changed and nothing is left to be read. */
+    return f->fd < 0 && !f->dirty && docker_inode_unchanged(&f->inode, inode);
+}
+
+static struct docker_file *match(struct docker_container *c, const struct docker_inode *inode,
+                                 bool compressed)
+{
+    for (struct docker_file *f = c->files; f; f = f->next)
+        if (is_file(f, inode, compressed))
+            return f;
+    return NULL;
+}
+
+static void match_names(struct scan *s)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        struct name *n = &s->names[i];
+        struct docker_file *f;
+
+        if (docker_inode_get(s->dir, n->text, &n->inode) < 0) {
+            n->settled = true; /* renamed or removed just now: its event will come */
+            s->unsure = true;
+            continue;
+        }
+        if (!n->inode.regular) {
+            log_warn("not a regular file, not read", LOG_STR("container", s->c->hex),
+                     LOG_STR("name", n->text));
+            n->settled = true;
+            continue;
+        }
+        f = match(s->c, &n->inode, n->compressed);
+        if (!f)
+            continue;
+        if (f->fd >= 0 && n->inode.size != f->size && !f->compressed && !n->compressed)
+            f->dirty = true;
+        found(f, n);
+        n->settled = true;
+    }
+}
+
+/* What is open and has no name any more was removed. */
+static void mark_removed(struct docker_container *c)
+{
+    for (struct docker_file *f = c->files; f; f = f->next) {
+        struct docker_inode now;
+
+        if (f->fd < 0 || f->removed || f->seen == c->scan)
+            continue;
+        if (docker_inode_get(f->fd, NULL, &now) == 0 && now.links == 0)
+            docker_container_mark_removed(f);
+    }
+}
+
+/* ---- files that are new here ---- */
+
+static void insert(struct docker_container *c, struct docker_file *f)
+{
+    struct docker_file **at = &c->files;
+
+    while (*at &&
+           ((*at)->removed || (*at)->index == DOCKER_FILE_UNSEEN || (*at)->index >= f->index))
+        at = &(*at)->next;
+    f->next = *at;
+    *at = f;
+}
+
+static struct docker_file *by_source(struct docker_file *list, uint64_t source)
+{
+    for (; list; list = list->next)
+        if (list->identified && list->at.source == source)
+            return list;
+    return NULL;
+}
+
+/* inputs.docker.start, for what stood there before barge did. */
+static void skip_old(struct docker_container *c, struct docker_file *f)
+{
+    const struct docker_settings *set = c->shared->settings;
+    int64_t since =
+        clock_wall_ns() - (int64_t)MIN(set->start_ms, (uint64_t)INT64_MAX / 1000000) * 1000000;
+    bool at_end = set->start_ms == UINT64_MAX;
+    uint64_t from = 0;
+
+    if (set->start_ms == 0)
+        return;
+    if (f->compressed) {
+        /* Its lines cannot be found without reading all: by the time it was made, whole or not at
+         * all. */
+        if (!at_end && f->inode.mtime_ns >= since)
+            return;
+        f->complete = true;
+        f->dirty = false;
+        from = f->inode.size;
+    } else {
+        from = at_end ? docker_start_end(f, c->shared->scratch)
+                      : docker_start_since(f, since, c->shared->scratch);
+        f->at.offset = f->safe = from;
+    }
+    if (from == 0)
+        return;
+    metric_add(M_DOCKER_SKIPPED, from);
+    log_info("older log lines are skipped", LOG_STR("container", c->hex),
+             LOG_U64("skipped_bytes", from), LOG_STR("knob", "inputs.docker.start"));
+}
+
+/* The file behind a known identity turns up, under a new name or again. `fresh` was opened and
+ * identified; it is used up. */
+static void attach(struct docker_container *c, struct docker_file *f, struct docker_file *fresh,
+                   const struct name *n)
+{
+    struct docker_position p;
+    bool from_entry = f->index == DOCKER_FILE_UNSEEN && f->has_entry &&
+                      docker_position_read(bytes_of(f->entry, sizeof f->entry), &p);
+
+    docker_container_unlist(f);
+    f->fd = fresh->fd;
+    f->compressed = fresh->compressed;
+    f->inode = fresh->inode;
+    f->head_at = fresh->head_at;
+    f->size = f->compressed ? f->at.offset : f->inode.size;
+    f->identified = true;
+    f->quiet_since_ms = c->shared->now_ms;
+    f->missing_since_ms = 0;
+    fresh->fd = -1;
+    docker_file_free(fresh);
+    f->index = n->index;
+    f->seen = c->scan;
+    if (from_entry)
+        docker_file_continue(f, &p);
+    insert(c, f);
+    if (f->complete && (f->compressed || f->inode.size == f->at.offset)) {
+        f->dirty = false;
+        docker_file_close(f);
+        return;
+    }
+    f->complete = false;
+    f->dirty = true;
+}
+
+/* A copy of what is known anyway: Docker's .gz beside the file it was made from, or an operator's.
+ */
+static void note_copy(struct docker_file *f, struct docker_file *copy, const struct name *n)
+{
+    f->copy = copy->inode;
+    f->seen = f->container->scan;
+    f->missing_since_ms = 0;
+    if (f->fd < 0 && !f->removed)
+        set_index(f, n->index);
+    docker_file_free(copy);
+}
+
+static void take_identified(struct scan *s, struct docker_file *fresh, const struct name *n)
+{
+    struct docker_container *c = s->c;
+    struct docker_file *f = by_source(c->files, fresh->at.source);
+
+    if (!f)
+        f = by_source(c->known, fresh->at.source);
+    if (f && f->complete && f->fd < 0 && f->index != DOCKER_FILE_UNSEEN && fresh->compressed) {
+        docker_container_unlist(f);
+        note_copy(f, fresh, n);
+        f->index = n->index;
+        insert(c, f);
+        return;
+    }
+    if (f && f->fd < 0) {
+        attach(c, f, fresh, n);
+        return;
+    }
+    if (f && !fresh->compressed && fresh->inode.size < f->at.offset) {
+        s->unsure = true; /* a copy that is not whole yet */
+        docker_file_free(fresh);
+        return;
+    }
+    if (f && (fresh->compressed || docker_file_same_text(f, fresh))) {
+        note_copy(f, fresh, n);
+        return;
+    }
+    fresh->index = n->index;
+    fresh->seen = c->scan;
+    fresh->dirty = true;
+    if (c->first_seen)
+        skip_old(c, fresh);
+    insert(c, fresh);
+    c->created_unseen -= !n->compressed;
+}
+
+static void open_failed(struct scan *s, const struct name *n)
+{
+    struct docker_container *c = s->c;
+
+    s->unsure = true;
+    if (errno == ENOENT)
+        return;
+    c->retry_ms = c->shared->now_ms + DOCKER_RETRY_MS;
+    c->shared->attention = true;
+    if (errno == EMFILE || errno == ENFILE)
+        log_warn("no descriptor left for a log file", LOG_STR("container", c->hex),
+                 LOG_STR("knob", errno == EMFILE ? "LimitNOFILE (ulimit -n)" : "fs.file-max"));
+    else
+        log_warn("cannot open a log file", LOG_STR("container", c->hex), LOG_STR("name", n->text),
+                 LOG_STR("reason", strerror(errno)),
+                 LOG_STR("knob", errno == EACCES || errno == EPERM
+                                     ? "run as root or with CAP_DAC_READ_SEARCH"
+                                     : "none"));
+}
+
+static void open_name(struct scan *s, const struct name *n)
+{
+    struct docker_container *c = s->c;
+    struct docker_file *fresh, *f;
+    enum docker_known known;
+    int fd = docker_container_open(c, s->dir, n->text, 0);
+
+    if (fd < 0) {
+        open_failed(s, n);
+        return;
+    }
+    fresh = docker_file_create(c);
+    fresh->fd = fd;
+    fresh->compressed = n->compressed;
+    if (docker_inode_get(fd, NULL, &fresh->inode) < 0 || !fresh->inode.regular) {
+        docker_file_free(fresh);
+        return;
+    }
+    f = match(c, &fresh->inode, n->compressed);
+    if (f) { /* it got this name after match_names had looked */
+        found(f, n);
+        docker_file_free(fresh);
+        return;
+    }
+    fresh->size = n->compressed ? 0 : fresh->inode.size;
+    fresh->quiet_since_ms = c->shared->now_ms;
+    known = docker_file_identify(fresh, c->id, false, c->shared->scratch);
+    docker_gz_close(fresh->gz); /* the readers that stay are counted */
+    fresh->gz = NULL;
+    if (known == DOCKER_FILE_KNOWN) {
+        take_identified(s, fresh, n);
+        return;
+    }
+    s->unsure = true;
+    if (n->compressed) { /* being written, or damaged */
+        if (clock_wall_ns() - fresh->inode.mtime_ns > DAMAGED_AFTER_MS * (int64_t)1000000)
+            log_warn("a compressed log file cannot be read", LOG_STR("container", c->hex),
+                     LOG_STR("name", n->text), LOG_U64("bytes", fresh->inode.size));
+        docker_file_free(fresh);
+        return;
+    }
+    fresh->index = n->index;
+    fresh->seen = c->scan;
+    fresh->dirty = fresh->inode.size != 0;
+    insert(c, fresh);
+    c->created_unseen--;
+}
+
+/* ---- files that are gone ---- */
+
+static void forget_missing(struct docker_container *c, struct docker_file *list)
+{
+    for (struct docker_file *f = list, *next; f; f = next) {
+        next = f->next;
+        if (f->fd >= 0 || f->seen == c->scan || docker_frame_waits_in(&c->frame, &f->at))
+            continue;
+        if (f->missing_since_ms == 0) {
+            f->missing_since_ms = c->shared->now_ms;
+            docker_container_set_aside(f); /* so that newer files do not wait for it */
+        }
+        if (c->shared->now_ms - f->missing_since_ms < DOCKER_MISSING_MS)
+            continue;
+        if (!f->complete) {
+            metric_add(M_DOCKER_MISSED, 1);
+            log_warn("a log file was gone before it was known to be read to its end",
+                     LOG_STR("container", c->hex), LOG_U64("read_bytes", f->at.offset));
+        }
+        docker_container_drop_file(f);
+    }
+}
+
+/* Files that were announced and removed before they could be opened. */
+static void count_missed(struct docker_container *c)
+{
+    if (c->created_unseen <= 0)
+        return;
+    metric_add(M_DOCKER_MISSED, (uint64_t)c->created_unseen);
+    log_warn("log files were rotated away before they could be opened",
+             LOG_STR("container", c->hex), LOG_I64("files", c->created_unseen),
+             LOG_STR("knob", "max-size of the container's log-opt"));
+    c->created_unseen = 0;
+}
+
+void docker_scan(struct docker_container *c, int folder)
+{
+    struct scan s = {.c = c};
+
+    s.dir = docker_container_open(c, folder, c->hex, O_DIRECTORY);
+    if (s.dir < 0) {
+        if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) {
+            docker_container_set_gone(c);
+        } else {
+            struct name whole = {.text = "."};
+
+            open_failed(&s, &whole);
+        }
+        return;
+    }
+    s.stream = fdopendir(s.dir);
+    if (!s.stream)
+        base_die("cannot list a folder: %s", strerror(errno));
+    c->scan++;
+    list_names(&s);
+    match_names(&s);
+    mark_removed(c);
+    for (size_t i = 0; i < s.n; i++) {
+        c->uses_gz |= s.names[i].compressed;
+        if (!s.names[i].settled)
+            open_name(&s, &s.names[i]);
+    }
+    if (!s.unsure) {
+        forget_missing(c, c->files);
+        forget_missing(c, c->known);
+    }
+    count_missed(c);
+    c->first_seen = false;
+    free(s.names);
+    closedir(s.stream);
+}
