@@ -16,6 +16,7 @@
 #include "agent/inputs/gelf_udp.h"
 
 #include <errno.h>
+#include <netdb.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 
@@ -34,8 +35,10 @@ struct gelf_input {
     struct gelf_records *records;
     struct loop_timer *timer; /* for whatever waits: chunks, pieces of lines */
     uint64_t timer_due_ms;
-    int64_t arrival_ns; /* of the batch */
-    uint64_t incomplete_told, evicted_told;
+    int64_t arrival_ns;                 /* of the batch */
+    uint64_t odd;                       /* datagrams that made no message */
+    struct sockaddr_storage odd_sender; /* of the last of them */
+    uint64_t incomplete_told, evicted_told, odd_told;
 };
 
 /* ---- datagrams ---- */
@@ -48,6 +51,7 @@ static void on_payload(struct gelf_input *g, struct bytes payload)
     if (gelf_inflate_is_compressed(payload) &&
         !gelf_inflate(g->inflater, payload, now_ms, &payload)) {
         metric_add(M_GELF_UNDECODABLE, 1);
+        g->odd++;
         return;
     }
     if (payload.n > g->max_message) {
@@ -70,6 +74,7 @@ static void on_chunk(struct gelf_input *g, const struct sockaddr_storage *from, 
         break;
     case GELF_CHUNK_BAD:
         metric_add(M_GELF_BAD_CHUNK, 1);
+        g->odd++;
         break;
     case GELF_CHUNK_WAITS:
     case GELF_CHUNK_REPEATED:
@@ -81,11 +86,15 @@ static void on_chunk(struct gelf_input *g, const struct sockaddr_storage *from, 
 static void on_datagram(void *arg, const struct sockaddr_storage *from, struct bytes d)
 {
     struct gelf_input *g = arg;
+    uint64_t odd = g->odd, invalid = gelf_records_invalid(g->records);
 
     if (gelf_chunks_is_chunk(d))
         on_chunk(g, from, d);
     else
         on_payload(g, d);
+    g->odd += gelf_records_invalid(g->records) - invalid;
+    if (UNLIKELY(g->odd != odd))
+        g->odd_sender = *from;
 }
 
 /* ---- figures and timers ---- */
@@ -98,6 +107,8 @@ static void tell(struct gelf_input *g)
     metric_set(M_GELF_PENDING_BYTES, s->bytes);
     if (s->incomplete != g->incomplete_told) {
         metric_add(M_GELF_INCOMPLETE, s->incomplete - g->incomplete_told);
+        log_warn("chunked GELF messages were given up: chunks are missing",
+                 LOG_U64("messages", s->incomplete - g->incomplete_told));
         g->incomplete_told = s->incomplete;
     }
     if (s->evicted != g->evicted_told) {
@@ -107,6 +118,21 @@ static void tell(struct gelf_input *g)
                  LOG_STR("knob", "inputs.gelf.max_pending"));
         g->evicted_told = s->evicted;
     }
+}
+
+static void tell_odd(struct gelf_input *g)
+{
+    char host[NI_MAXHOST], port[NI_MAXSERV];
+
+    if (g->odd == g->odd_told)
+        return;
+    if (getnameinfo((struct sockaddr *)&g->odd_sender, sizeof g->odd_sender, host, sizeof host,
+                    port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV | NI_DGRAM) != 0)
+        host[0] = port[0] = '\0';
+    log_warn("datagrams came that are no GELF messages, or broken ones",
+             LOG_U64("datagrams", g->odd - g->odd_told), LOG_STR("last_from", host),
+             LOG_STR("port", port));
+    g->odd_told = g->odd;
 }
 
 /* Arms the timer for what is due next, unless it is armed for that or something earlier. */
@@ -144,6 +170,7 @@ static void receive(struct gelf_input *g, unsigned batches)
     } while (n == GELF_UDP_BATCH && --batches > 0);
     gelf_udp_count_drops(g->udp);
     tell(g);
+    tell_odd(g);
     arm(g);
 }
 
@@ -158,9 +185,12 @@ static void on_readable(void *arg, uint32_t events)
 static enum intake_result on_stream_message(void *arg, struct bytes message)
 {
     struct gelf_input *g = arg;
+    uint64_t invalid = gelf_records_invalid(g->records);
     enum intake_result result =
         gelf_records_take(g->records, message, clock_wall_ns(), loop_now_ms(g->loop));
 
+    if (UNLIKELY(gelf_records_invalid(g->records) != invalid))
+        log_warn("a stream carries what is no GELF message", LOG_U64("bytes", message.n));
     arm(g);
     return result;
 }

@@ -6,6 +6,8 @@
  * short_message beside another full_message becomes gelf.short_message. One line end is taken off.
  * Docker's level only tells stdout (6) from stderr (3). A tag that Docker sends stays, as
  * container.labels.tag, unless it is the beginning of the container's id (Docker's default).
+ * A JSON object that is too deep or has too many members to be cut up is shipped as it stands, as
+ * text.
  */
 #ifndef BARGE_GELF_RECORDS_H
 #define BARGE_GELF_RECORDS_H
@@ -19,6 +21,9 @@ struct gelf_records;
 struct gelf_records *gelf_records_create(struct intake *in, gelf_origin_fn origin, void *origin_arg,
                                          uint64_t max_pending_bytes, uint64_t max_message_bytes);
 void gelf_records_free(struct gelf_records *r);
+
+/* Messages so far that were none, counted as invalid. */
+uint64_t gelf_records_invalid(const struct gelf_records *r);
 
 /* Takes one message (inflated, assembled, one JSON object). INTAKE_TAKEN: handed on, kept for
  * joining, or counted as invalid. INTAKE_FULL: nothing of it was taken or counted; the caller waits
