@@ -4,7 +4,7 @@
 #include <sys/random.h>
 
 #if defined(__x86_64__)
-#include <nmmintrin.h>
+#include <immintrin.h>
 #endif
 #if defined(__aarch64__) && defined(__ARM_FEATURE_CRC32)
 #include <arm_acle.h>
@@ -31,17 +31,66 @@ static uint32_t crc_plain(uint32_t c, const unsigned char *p, size_t n)
 }
 
 #if defined(__x86_64__)
-__attribute__((target("sse4.2"))) static uint32_t crc_sse42(uint32_t c0, const unsigned char *p,
-                                                            size_t n)
+/*
+ * The crc32 instruction takes three cycles but can begin one each cycle, so three stretches of
+ * equal length are run side by side and joined: the CRC of a stretch in front of another is
+ * multiplied by x^(8 * length of what follows). In the reflected domain a carry-less product
+ * followed by a crc32 step multiplies by x^33 besides, hence the table of x^(8 * length - 33) mod
+ * P.
+ */
+#define LANE_MAX 1024 /* bytes; a multiple of 8 */
+#define LANE_MIN 32
+
+static uint32_t lane_shift[LANE_MAX / 8 + 1];
+
+__attribute__((constructor)) static void lane_shift_fill(void)
+{
+    uint32_t k = 1; /* x^31: 8 bytes further is x^(64 - 33) */
+
+    for (size_t i = 1; i < ARRAY_LEN(lane_shift); i++) {
+        lane_shift[i] = k;
+        for (int bit = 0; bit < 64; bit++)
+            k = (k >> 1) ^ (0x82F63B78u & (0u - (k & 1)));
+    }
+}
+
+static inline uint64_t load_64(const unsigned char *p)
+{
+    uint64_t v;
+
+    memcpy(&v, p, 8);
+    return v;
+}
+
+__attribute__((target("sse4.2,pclmul"))) static inline uint64_t crc_shift(uint64_t c, size_t words)
+{
+    __m128i product = _mm_clmulepi64_si128(_mm_cvtsi64_si128((long long)c),
+                                           _mm_cvtsi32_si128((int)lane_shift[words]), 0);
+
+    return _mm_crc32_u64(0, (uint64_t)_mm_cvtsi128_si64(product));
+}
+
+__attribute__((target("sse4.2,pclmul"))) static uint32_t crc_lanes(uint32_t c0,
+                                                                   const unsigned char *p, size_t n)
 {
     uint64_t c = c0;
 
-    for (; n >= 8; n -= 8, p += 8) {
-        uint64_t v;
+    while (n >= 3 * LANE_MIN) {
+        size_t words = MIN(n / 24, (size_t)LANE_MAX / 8);
+        const unsigned char *q = p + 8 * words, *r = q + 8 * words;
+        uint64_t d = 0, e = 0;
 
-        memcpy(&v, p, 8);
-        c = _mm_crc32_u64(c, v);
+        for (size_t i = 0; i < 8 * words; i += 8) {
+            c = _mm_crc32_u64(c, load_64(p + i));
+            d = _mm_crc32_u64(d, load_64(q + i));
+            e = _mm_crc32_u64(e, load_64(r + i));
+        }
+        c = crc_shift(crc_shift(c, words) ^ d, words) ^ e;
+        p += 24 * words;
+        n -= 24 * words;
     }
+    for (; n >= 8; n -= 8, p += 8)
+        c = _mm_crc32_u64(c, load_64(p));
     for (; n; n--, p++)
         c = _mm_crc32_u8((uint32_t)c, *p);
     return (uint32_t)c;
@@ -51,8 +100,8 @@ __attribute__((target("sse4.2"))) static uint32_t crc_sse42(uint32_t c0, const u
 uint32_t hash_crc32c(uint32_t crc, const void *p, size_t n)
 {
 #if defined(__x86_64__)
-    if (LIKELY(__builtin_cpu_supports("sse4.2")))
-        return ~crc_sse42(~crc, p, n);
+    if (LIKELY(__builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("pclmul")))
+        return ~crc_lanes(~crc, p, n);
 #elif defined(__aarch64__) && defined(__ARM_FEATURE_CRC32)
     const unsigned char *s = p;
     uint32_t c = ~crc;

@@ -22,6 +22,35 @@ static void crc32c_known_values(void **state)
     assert_int_equal(hash_crc32c(0, "", 0), 0);
 }
 
+/* Bit by bit, from the definition (reflected polynomial 0x82F63B78). */
+static uint32_t crc32c_by_definition(const unsigned char *p, size_t n)
+{
+    uint32_t c = ~0u;
+
+    for (size_t i = 0; i < n; i++) {
+        c ^= p[i];
+        for (int bit = 0; bit < 8; bit++)
+            c = c & 1 ? (c >> 1) ^ 0x82F63B78u : c >> 1;
+    }
+    return ~c;
+}
+
+static void crc32c_of_every_length(void **state)
+{
+    static unsigned char text[7000];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof text; i++)
+        text[i] = (unsigned char)(i * 167 + i / 251);
+    for (size_t n = 0; n <= 700; n++)
+        assert_int_equal(hash_crc32c(0, text + n % 8, n), crc32c_by_definition(text + n % 8, n));
+    for (size_t n = 3000; n + 8 <= sizeof text; n += 61)
+        assert_int_equal(hash_crc32c(0, text, n), crc32c_by_definition(text, n));
+    for (size_t n = 0; n <= 500; n += 7)
+        assert_int_equal(hash_crc32c(hash_crc32c(0, text, n), text + n, 500 - n),
+                         crc32c_by_definition(text, 500));
+}
+
 static void hash_64_tells_lengths_and_bytes_apart(void **state)
 {
     unsigned char a[64] = {0}, b[64] = {0};
@@ -73,6 +102,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(crc32c_known_values),
+        cmocka_unit_test(crc32c_of_every_length),
         cmocka_unit_test(hash_64_tells_lengths_and_bytes_apart),
         cmocka_unit_test(utf8_table_3_7),
         cmocka_unit_test(strbuf_json_is_rfc_8259),
