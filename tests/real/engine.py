@@ -1,0 +1,108 @@
+"""A live Docker engine of its own: started by a test, stopped by it. No network of its own, no registry."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+
+from waiting import TooLate, wait_until
+
+DOCKER = "/usr/bin/docker" if os.path.exists("/usr/bin/docker") else "docker"
+DOCKERD = shutil.which("dockerd", path="/usr/sbin:/usr/bin:/sbin:/bin")
+BUSYBOX = "/bin/busybox"
+IMAGE = "barge-test:1"
+
+
+class Unavailable(Exception):
+    """Why no engine can run here, for a skip by name."""
+
+
+class Engine:
+    def __init__(self):
+        if os.getuid() != 0:
+            raise Unavailable("a Docker engine needs root")
+        if not DOCKERD or not os.path.exists(BUSYBOX):
+            raise Unavailable("docker.io or busybox-static is not installed: make deps-docker")
+        self.home = tempfile.mkdtemp(prefix="barge-docker-")
+        self.socket = os.path.join(self.home, "docker.sock")
+        self.root = os.path.join(self.home, "data")
+        self.containers = os.path.join(self.root, "containers")
+        self.log_path = os.path.join(self.home, "dockerd.log")
+        self.process = None
+        try:
+            self._start()
+            self._import_image()
+        except Exception:
+            self.close()
+            raise
+
+    def _start(self):
+        with open(self.log_path, "wb") as log:
+            self.process = subprocess.Popen(
+                [DOCKERD, "--iptables=false", "--ip6tables=false", "--bridge=none", "--storage-driver=overlay2", "--data-root", self.root,
+                 "--exec-root", os.path.join(self.home, "exec"), "--pidfile", os.path.join(self.home, "pid"), "-H", "unix://" + self.socket],
+                stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+        try:
+            wait_until(lambda: self.process.poll() is not None or self._docker("version", check=False).returncode == 0, 60, "dockerd", every_s=0.2)
+        except TooLate as e:
+            raise Unavailable(f"dockerd does not become ready: {self._last_words()}") from e
+        if self.process.poll() is not None:
+            raise Unavailable(f"dockerd ends with {self.process.returncode}: {self._last_words()}")
+
+    def _last_words(self):
+        with open(self.log_path, encoding="utf-8", errors="replace") as f:
+            return f.read().strip().splitlines()[-1:]
+
+    def _import_image(self):
+        root = os.path.join(self.home, "image")
+        os.makedirs(os.path.join(root, "bin"))
+        shutil.copy(BUSYBOX, os.path.join(root, "bin", "busybox"))
+        for name in ("sh", "cat", "seq", "sleep", "printf", "head", "dd", "usleep"):
+            os.symlink("busybox", os.path.join(root, "bin", name))
+        packed = subprocess.run(["tar", "-C", root, "-c", "."], capture_output=True, check=True).stdout
+        done = subprocess.run([DOCKER, "-H", "unix://" + self.socket, "import", "-", IMAGE], input=packed, capture_output=True, check=False)
+        if done.returncode != 0:
+            raise Unavailable("docker import: " + done.stderr.decode()[-300:])
+
+    def _docker(self, *arguments, check=True, **options):
+        done = subprocess.run([DOCKER, "-H", "unix://" + self.socket, *arguments], capture_output=True, text=True, check=False, timeout=120,
+                              env={**os.environ, "DOCKER_CONFIG": self.home}, **options)
+        if check and done.returncode != 0:
+            raise AssertionError(f"docker {' '.join(arguments)}: {done.stderr.strip()}")
+        return done
+
+    def docker(self, *arguments):
+        """Standard output of a docker command that must succeed."""
+        return self._docker(*arguments).stdout.strip()
+
+    def run(self, *command, name=None, driver="json-file", log_options=None, options=(), detach=True):
+        """docker run; the container's id when detached."""
+        log = [f"--log-driver={driver}"] + [f"--log-opt={k}={v}" for k, v in (log_options or {}).items()]
+        return self.docker("run", *(["-d"] if detach else []), "--network=host", *(["--name", name] if name else []), *log, *options, IMAGE, *command)
+
+    def wait(self, *names):
+        """Waits until these containers have ended."""
+        self.docker("wait", *names)
+
+    def inspect(self, name):
+        return json.loads(self.docker("inspect", name))[0]
+
+    def close(self):
+        if self.process is not None and self.process.poll() is None:
+            running = self._docker("ps", "-q", check=False).stdout.split()
+            if running:
+                self._docker("kill", *running, check=False)
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
+        # Mounts that an engine leaves when it is killed.
+        with open("/proc/mounts", encoding="utf-8") as f:
+            below = [row.split()[1] for row in f if row.split()[1].startswith(self.home)]
+        for path in sorted(below, reverse=True):
+            subprocess.run(["umount", "-l", path], check=False, capture_output=True)
+        shutil.rmtree(self.home, ignore_errors=True)
