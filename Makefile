@@ -122,7 +122,7 @@ $(BUILD)/bench/%: tests/bench/%.c $(BUILD)/flags
 # What a sanitizer finds ends the program, with a status of its own.
 SAN_ENV := ASAN_OPTIONS=abort_on_error=0:exitcode=66:detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:exitcode=66 \
            TSAN_OPTIONS=exitcode=66:halt_on_error=0:second_deadlock_stack=1
-PYTEST := $(SAN_ENV) BARGE=$(abspath $(BUILD)/barge) $(PYTHON) -B -m pytest -q -p no:cacheprovider -rs $(PYTEST_ARGS)
+PYTEST := $(SAN_ENV) BARGE_PATIENCE=$(if $(SANITIZE),4,1) BARGE=$(abspath $(BUILD)/barge) $(PYTHON) -B -m pytest -q -p no:cacheprovider -rs $(PYTEST_ARGS)
 
 .PHONY: test
 test: deps-test ## unit, golden and integration tests (a few minutes; installs what it needs)
