@@ -252,22 +252,21 @@ bool day_file_has(const struct day_file *f, const uint8_t id[BUFFER_ID_BYTES])
 
 void day_file_add(struct day_file *f, const uint8_t id[BUFFER_ID_BYTES], struct bytes document)
 {
-    char *to = strbuf_room(&f->pending, LINE_HEAD_BYTES + OUTPUT_ID_CHARS + document.n + 2),
+    char *to = strbuf_room(&f->pending, LINE_HEAD_BYTES + OUTPUT_ID_CHARS + document.n + 3),
          *p = to;
-    bool empty = document.n <= 2;
+    size_t i = 1; /* its { is ours */
 
+    while (i < document.n && document.p[i] == ' ')
+        i++;
     memcpy(p, LINE_HEAD, LINE_HEAD_BYTES);
     p += LINE_HEAD_BYTES;
     output_id_text(id, p);
     p += OUTPUT_ID_CHARS;
     *p++ = '"';
-    if (empty) {
-        *p++ = '}';
-    } else {
+    if (document.p[i] != '}')
         *p++ = ',';
-        memcpy(p, document.p + 1, document.n - 1); /* its { is ours */
-        p += document.n - 1;
-    }
+    memcpy(p, document.p + i, document.n - i);
+    p += document.n - i;
     *p++ = '\n';
     f->pending.n += (size_t)(p - to);
 }
