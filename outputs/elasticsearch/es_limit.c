@@ -1,0 +1,43 @@
+#include "outputs/elasticsearch/es_limit.h"
+
+#define FIRST 2.0
+#define SLOW_FACTOR 4.0 /* an answer this much slower than the best, */
+#define SLOW_MS 50.0    /* and by at least this much, is a queue that we built */
+
+void es_limit_init(struct es_limit *l, unsigned max)
+{
+    ASSERT(max >= 1);
+    *l = (struct es_limit){.max = max, .allowed = MIN(FIRST, (double)max)};
+}
+
+unsigned es_limit_allowed(const struct es_limit *l)
+{
+    return (unsigned)l->allowed;
+}
+
+void es_limit_succeeded(struct es_limit *l, double latency_ms, bool full, unsigned in_flight)
+{
+    if (full) {
+        /* The best is forgotten slowly, or a once idle node would be the measure for ever. */
+        if (l->best_ms == 0 || latency_ms < l->best_ms)
+            l->best_ms = latency_ms;
+        else
+            l->best_ms += (latency_ms - l->best_ms) / 256;
+        l->smooth_ms =
+            l->smooth_ms == 0 ? latency_ms : l->smooth_ms + (latency_ms - l->smooth_ms) / 8;
+        if (l->smooth_ms > SLOW_FACTOR * l->best_ms && l->smooth_ms > l->best_ms + SLOW_MS) {
+            l->allowed = MAX(1.0, l->allowed - 0.5);
+            return;
+        }
+    }
+    if (in_flight >= es_limit_allowed(l))
+        l->allowed = MIN((double)l->max, l->allowed + 1.0 / l->allowed);
+}
+
+void es_limit_overloaded(struct es_limit *l, uint64_t sent_ms, uint64_t now_ms)
+{
+    if (l->cut_ms != 0 && sent_ms < l->cut_ms)
+        return;
+    l->cut_ms = now_ms;
+    l->allowed = MAX(1.0, l->allowed / 2);
+}

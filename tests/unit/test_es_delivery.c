@@ -1,0 +1,768 @@
+/*
+ * The whole delivery against a scripted server: what arrives, how often, and whether frontier and
+ * books are exact. The buffer's stand-in checks at each advance that the outcome's sum is the way
+ * gone.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "agent/base/clock.h"
+#include "agent/base/log.h"
+#include "agent/base/metrics.h"
+#include "outputs/output.h"
+#include "tests/unit/es_server.h"
+#include "tests/unit/es_standins.h"
+
+#include <stdio.h>
+
+extern const struct output_kind_ops output_elasticsearch;
+
+#define DEADLINE_MS 30000
+
+struct fixture {
+    struct server server;
+    struct buffer *buffer;
+    struct config config;
+    char url[64];
+    char *hosts[3];
+    void *output;
+};
+
+static void wake(void *arg)
+{
+    struct fixture *f = arg;
+
+    if (f->output != NULL)
+        output_elasticsearch.wake(f->output);
+}
+
+static int set_up(void **state)
+{
+    struct fixture *f = base_calloc(1, sizeof *f);
+    static char empty[] = "";
+
+    letters_reset();
+    f->buffer = buffer_make();
+    f->buffer->on_data = wake;
+    f->buffer->arg = f;
+    server_start(&f->server);
+    f->server.arg = f;
+    snprintf(f->url, sizeof f->url, "http://127.0.0.1:%d/", f->server.port);
+    f->hosts[0] = f->url;
+    f->config.data_dir = empty;
+    f->config.elasticsearch = (struct elasticsearch_settings){
+        .hosts = f->hosts,
+        .index = empty,
+        .park_after_ms = 15 * 60000,
+        .username = empty,
+        .password_file = empty,
+        .api_key_file = empty,
+        .tls = {.ca_file = empty, .cert_file = empty, .key_file = empty, .verify = true},
+        .proxy = empty,
+        .batch_bytes = 64 << 10,
+        .batch_delay_ms = 20,
+        .max_in_flight = 4,
+        .timeout_ms = 10000};
+    *state = f;
+    return 0;
+}
+
+static void start(struct fixture *f)
+{
+    struct output_options o = {.config = &f->config, .buffer = f->buffer};
+    struct error e;
+
+    server_run(&f->server);
+    f->output = output_elasticsearch.start(&o, &e);
+    assert_non_null(f->output);
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+
+    if (f->output != NULL)
+        output_elasticsearch.stop(f->output, 0);
+    server_stop(&f->server);
+    buffer_unmake(f->buffer);
+    letters_reset();
+    free(f);
+    return 0;
+}
+
+static void put(struct fixture *f, unsigned from, unsigned n, const char *index, const char *more)
+{
+    char document[4096];
+
+    for (unsigned i = from; i < from + n; i++) {
+        snprintf(document, sizeof document,
+                 "{\"@timestamp\":\"2018-11-23T09:00:00Z\",\"n\":%u,\"event\":{\"sequence\":%u}%s}",
+                 i, i, more);
+        buffer_put(f->buffer, index, document);
+    }
+}
+
+static bool reached(struct fixture *f, uint64_t seq)
+{
+    bool yes;
+
+    pthread_mutex_lock(&f->buffer->lock);
+    yes = f->buffer->frontier.seq >= seq;
+    pthread_mutex_unlock(&f->buffer->lock);
+    return yes;
+}
+
+#define UNTIL(f, condition)                                                                        \
+    do {                                                                                           \
+        uint64_t end_ = clock_mono_ms() + DEADLINE_MS;                                             \
+        while (!(condition)) {                                                                     \
+            struct timespec t_ = {0, 1000000};                                                     \
+            if (clock_mono_ms() > end_)                                                            \
+                fail_msg("not within the time: %s (frontier %llu)", #condition,                    \
+                         (unsigned long long)(f)->buffer->frontier.seq);                           \
+            nanosleep(&t_, NULL);                                                                  \
+        }                                                                                          \
+    } while (0)
+
+static void finish(struct fixture *f)
+{
+    output_elasticsearch.stop(f->output, 5000);
+    f->output = NULL;
+}
+
+/* Each document 0..n exactly once at the server, but for those in except (ended by -1). */
+static void check_store(struct fixture *f, unsigned n, const int *except)
+{
+    pthread_mutex_lock(&f->server.lock);
+    for (unsigned i = 0; i < n; i++) {
+        unsigned want = 1;
+
+        for (const int *x = except; x != NULL && *x >= 0; x++)
+            if ((unsigned)*x == i)
+                want = 0;
+        if (f->server.copies[i] != want)
+            fail_msg("document %u: %u copies, not %u", i, f->server.copies[i], want);
+    }
+    pthread_mutex_unlock(&f->server.lock);
+}
+
+static void check_books(struct fixture *f, uint64_t delivered, uint64_t duplicate, uint64_t dead)
+{
+    assert_int_equal(f->buffer->total.delivered, delivered);
+    assert_int_equal(f->buffer->total.duplicate, duplicate);
+    assert_int_equal(f->buffer->total.dead_lettered, dead);
+}
+
+static void test_plain(void **state)
+{
+    struct fixture *f = *state;
+
+    put(f, 0, 3000, "a-1", "");
+    start(f);
+    UNTIL(f, reached(f, 3000));
+    put(f, 3000, 10, "b-1", "");
+    UNTIL(f, reached(f, 3010));
+    finish(f);
+    check_store(f, 3010, NULL);
+    check_books(f, 3010, 0, 0);
+}
+
+static void test_gzip(void **state)
+{
+    struct fixture *f = *state;
+
+    f->config.elasticsearch.gzip = true;
+    put(f, 0, 3000, "a-1", "");
+    start(f);
+    UNTIL(f, reached(f, 3000));
+    finish(f);
+    check_store(f, 3000, NULL);
+    check_books(f, 3000, 0, 0);
+}
+
+/* A record larger than any batch goes alone. */
+static void test_oversize(void **state)
+{
+    struct fixture *f = *state;
+    static char big[200000];
+
+    memset(big, 'x', sizeof big - 1);
+    for (int i = 0; i < 3; i++) {
+        char *document = NULL;
+
+        ASSERT(asprintf(&document, "{\"n\":%d,\"x\":\"%s\"}", i, i == 1 ? big : "s") > 0);
+        buffer_put(f->buffer, "a-1", document);
+        free(document);
+    }
+    start(f);
+    UNTIL(f, reached(f, 3));
+    finish(f);
+    check_store(f, 3, NULL);
+}
+
+static int mixed_item(struct server *s, const struct server_item *i, const char **error)
+{
+    static uint32_t random = 12345;
+
+    (void)s;
+    (void)i;
+    random = random * 1664525 + 1013904223;
+    switch (random >> 29) {
+    case 0:
+        *error = "{\"type\":\"es_rejected_execution_exception\",\"reason\":\"queue full\"}";
+        return 429;
+    case 1:
+        *error = "{\"type\":\"unavailable_shards_exception\",\"reason\":\"primary shard is not "
+                 "active\"}";
+        return 503;
+    case 2:
+        *error = "{\"type\":\"null_pointer_exception\",\"reason\":null}";
+        return 500;
+    default:
+        return 0;
+    }
+}
+
+static void test_mixed_items(void **state)
+{
+    struct fixture *f = *state;
+
+    f->server.on_item = mixed_item;
+    put(f, 0, 1000, "a-1", "");
+    put(f, 1000, 1000, "b-1", "");
+    start(f);
+    UNTIL(f, reached(f, 2000));
+    finish(f);
+    check_store(f, 2000, NULL);
+    check_books(f, 2000, 0, 0);
+    assert_int_equal(letters.n, 0);
+}
+
+/* ESF-05: the answer is lost, everything is indexed: again, and all are duplicates. */
+static struct server_reply lose_first(struct server *s, const struct server_request *r)
+{
+    (void)s;
+    if (r->number == 0)
+        return (struct server_reply){.act = CLOSE_AFTER, .index_first = true};
+    return (struct server_reply){0};
+}
+
+static void test_lost_answer(void **state)
+{
+    struct fixture *f = *state;
+
+    f->server.on_request = lose_first;
+    put(f, 0, 100, "a-1", "");
+    start(f);
+    UNTIL(f, reached(f, 100));
+    finish(f);
+    check_store(f, 100, NULL);
+    check_books(f, 0, 100, 0);
+}
+
+/* Answers that must never count, one after another, then good ones. */
+static struct server_reply odd_answers(struct server *s, const struct server_request *r)
+{
+    static const struct server_reply list[] = {
+        {.act = ANSWER, .extra_items = 1},
+        {.act = ANSWER, .extra_items = -1},
+        {.act = ANSWER, .status = 200, .body = "<html>hello</html>"},
+        {.act = ANSWER, .status = 200, .body = ""},
+        {.act = RAW,
+         .body = "HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n"
+                 "{\"errors\":false,\"items\":[{\"create\":{\"status\":201}},"},
+        {.act = ANSWER, .status = 302, .headers = "Location: http://127.0.0.1:1/\r\n"},
+        {.act = ANSWER, .status = 204},
+        {.act = ANSWER, .status = 501, .body = "no"},
+    };
+
+    (void)s;
+    return r->number < ARRAY_LEN(list) ? list[r->number] : (struct server_reply){0};
+}
+
+static void test_odd_answers(void **state)
+{
+    struct fixture *f = *state;
+
+    f->server.on_request = odd_answers;
+    put(f, 0, 1, "a-1", "");
+    start(f);
+    /* The breaker opens again and again on the way; a reload has everything tried at once. */
+    UNTIL(f, (output_elasticsearch.reload(f->output), reached(f, 1)));
+    finish(f);
+    check_store(f, 1, NULL);
+    assert_int_equal(f->buffer->total.delivered + f->buffer->total.duplicate, 1);
+    assert_true(f->server.requests >= 8);
+    assert_int_equal(letters.n, 0);
+}
+
+static struct server_reply at_most_8k(struct server *s, const struct server_request *r)
+{
+    (void)s;
+    if (r->bytes > 8000)
+        return (struct server_reply){
+            .act = ANSWER, .status = 413, .headers = "Connection: close\r\n"};
+    return (struct server_reply){0};
+}
+
+static void test_413(void **state)
+{
+    struct fixture *f = *state;
+    static const int except[] = {500, -1};
+    static char big[9000];
+    char *document = NULL;
+
+    memset(big, 'x', sizeof big - 1);
+    f->server.on_request = at_most_8k;
+    put(f, 0, 500, "a-1", "");
+    ASSERT(asprintf(&document, "{\"n\":500,\"x\":\"%s\"}", big) > 0);
+    buffer_put(f->buffer, "a-1", document);
+    free(document);
+    put(f, 501, 499, "a-1", "");
+    start(f);
+    UNTIL(f, reached(f, 1000));
+    put(f, 1000, 500, "a-1", "");
+    UNTIL(f, reached(f, 1500));
+    finish(f);
+    check_store(f, 1500, except);
+    check_books(f, 1499, 0, 1);
+    assert_int_equal(letters.n, 1);
+    assert_int_equal(letters.list[0].seq, 500);
+    assert_non_null(strstr(letters.list[0].reason, "too_large"));
+    assert_int_equal(letters.synced, 1);
+}
+
+static struct server_reply poison_400(struct server *s, const struct server_request *r)
+{
+    (void)s;
+    for (size_t i = 0; i < r->n; i++)
+        if (r->items[i].number == 613)
+            return (struct server_reply){
+                .act = ANSWER,
+                .status = 400,
+                .body =
+                    "{\"error\":{\"type\":\"illegal_argument_exception\",\"reason\":\"Malformed "
+                    "action/metadata line\"},\"status\":400}"};
+    return (struct server_reply){0};
+}
+
+static void test_poisoned_request(void **state)
+{
+    struct fixture *f = *state;
+    static const int except[] = {613, -1};
+
+    f->config.elasticsearch.batch_bytes = 1 << 20;
+    f->server.on_request = poison_400;
+    put(f, 0, 1000, "a-1", "");
+    start(f);
+    UNTIL(f, reached(f, 1000));
+    finish(f);
+    check_store(f, 1000, except);
+    check_books(f, 999, 0, 1);
+    assert_int_equal(letters.n, 1);
+    assert_int_equal(letters.list[0].seq, 613);
+    /* Halving of up to 1000 records in up to three segments, and a second look at the one. */
+    assert_true(f->server.requests <= 3 + 2 * 10 + 1);
+}
+
+static atomic_bool heal;
+
+static struct server_reply all_400(struct server *s, const struct server_request *r)
+{
+    (void)s;
+    (void)r;
+    if (atomic_load(&heal))
+        return (struct server_reply){0};
+    return (struct server_reply){.act = ANSWER,
+                                 .status = 400,
+                                 .body = "{\"error\":{\"type\":\"illegal_argument_exception\","
+                                         "\"reason\":\"no\"},\"status\":400}"};
+}
+
+/* It is the request, not the records: nothing is condemned. */
+static void test_every_request_400(void **state)
+{
+    struct fixture *f = *state;
+
+    atomic_store(&heal, false);
+    f->server.on_request = all_400;
+    put(f, 0, 8, "a-1", "");
+    start(f);
+    UNTIL(f, f->server.requests >= 12);
+    assert_int_equal(letters.n, 0);
+    atomic_store(&heal, true);
+    UNTIL(f, reached(f, 8));
+    finish(f);
+    check_store(f, 8, NULL);
+    check_books(f, 8, 0, 0);
+    assert_int_equal(letters.n, 0);
+}
+
+static struct server_reply hang_first(struct server *s, const struct server_request *r)
+{
+    (void)s;
+    if (r->number == 0)
+        return (struct server_reply){.act = HANG, .index_first = true};
+    return (struct server_reply){0};
+}
+
+static void test_hang(void **state)
+{
+    struct fixture *f = *state;
+
+    f->config.elasticsearch.timeout_ms = 200;
+    f->server.on_request = hang_first;
+    put(f, 0, 50, "a-1", "");
+    start(f);
+    UNTIL(f, reached(f, 50));
+    finish(f);
+    check_store(f, 50, NULL);
+    check_books(f, 0, 50, 0);
+    /* The connection that may still bring a late answer was not used again. */
+    assert_int_equal(f->server.n_connections, 2);
+}
+
+/* es#139707: a document that makes the node hang for ever must not stop the others. */
+static struct server_reply hang_with_7(struct server *s, const struct server_request *r)
+{
+    (void)s;
+    for (size_t i = 0; i < r->n; i++)
+        if (r->items[i].number == 7)
+            return (struct server_reply){.act = HANG};
+    return (struct server_reply){0};
+}
+
+static void test_hanging_record(void **state)
+{
+    struct fixture *f = *state;
+    static const int except[] = {7, -1};
+
+    f->config.elasticsearch.timeout_ms = 100;
+    f->config.elasticsearch.max_in_flight = 1;
+    f->server.on_request = hang_with_7;
+    put(f, 0, 16, "a-1", "");
+    start(f);
+    UNTIL(f, f->server.created == 15);
+    check_store(f, 16, except);
+    put(f, 16, 10, "a-1", "");
+    UNTIL(f, f->server.created == 25);
+    output_elasticsearch.stop(f->output, 300);
+    f->output = NULL;
+    /* It waits, and all before it is known to be finished. */
+    assert_int_equal(f->buffer->frontier.seq, 7);
+    check_books(f, 7, 0, 0);
+}
+
+static int refuse_text(struct server *s, const struct server_item *i, const char **error)
+{
+    (void)s;
+    if (memmem(i->document.p, i->document.n, ",\"time\":\"", 9) == NULL)
+        return 0;
+    *error =
+        "{\"type\":\"document_parsing_exception\",\"reason\":\"[1:50] failed to parse field [time] "
+        "of type [long] in document with id 'x'. Preview of field's value: 'abc'\"}";
+    return 400;
+}
+
+static void test_folding(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t refused = metric_get(M_OUT_REFUSED);
+
+    f->server.on_item = refuse_text;
+    put(f, 0, 5, "a-1", ",\"time\":5");
+    put(f, 5, 5, "a-1", ",\"time\":\"abc\"");
+    start(f);
+    UNTIL(f, reached(f, 10));
+    assert_int_equal(metric_get(M_OUT_REFUSED) - refused, 5);
+    /* Now it is known for this index, and for text only. */
+    put(f, 10, 5, "a-1", ",\"time\":\"abc\"");
+    put(f, 15, 5, "a-1", ",\"time\":5");
+    UNTIL(f, reached(f, 20));
+    assert_int_equal(metric_get(M_OUT_REFUSED) - refused, 5);
+    finish(f);
+    check_store(f, 20, NULL);
+    check_books(f, 20, 0, 0);
+    assert_string_equal(
+        f->server.documents[7],
+        "{\"@timestamp\":\"2018-11-23T09:00:00Z\",\"n\":7,\"event\":{\"sequence\":7,\"original\":"
+        "\"{"
+        "\\\"time\\\":\\\"abc\\\"}\"},\"barge\":{\"refused\":\"document_parsing_exception: [1:50] "
+        "failed to parse field [time] of type [long] in document with id 'x'. Preview of field's "
+        "value: 'abc'\"}}");
+    assert_string_equal(f->server.documents[12],
+                        "{\"@timestamp\":\"2018-11-23T09:00:00Z\",\"n\":12,\"event\":{\"sequence\":"
+                        "12,\"original\":\"{"
+                        "\\\"time\\\":\\\"abc\\\"}\"},\"barge\":{\"refused\":\"failed to parse "
+                        "field [time] of type "
+                        "[long]\"}}");
+    assert_non_null(strstr(f->server.documents[17], "\"time\":5}"));
+}
+
+static int refuse_9(struct server *s, const struct server_item *i, const char **error)
+{
+    (void)s;
+    if (i->number != 9 && memmem(i->document.p, i->document.n, "\\\"n\\\":9", 7) == NULL)
+        return 0;
+    *error =
+        "{\"type\":\"illegal_argument_exception\",\"reason\":\"Limit of total fields [1000] has "
+        "been exceeded while adding new fields [1]\"}";
+    return 400;
+}
+
+static void test_refused_again(void **state)
+{
+    struct fixture *f = *state;
+    static const int except[] = {9, -1};
+
+    letters.refuses = true; /* a full disk: the record waits, the others go on */
+    f->server.on_item = refuse_9;
+    put(f, 0, 20, "a-1", "");
+    start(f);
+    UNTIL(f, f->server.created == 19);
+    assert_false(reached(f, 10));
+    letters.refuses = false;
+    UNTIL(f, reached(f, 20));
+    finish(f);
+    check_store(f, 20, except);
+    check_books(f, 19, 0, 1);
+    assert_int_equal(letters.n, 1);
+    assert_non_null(strstr(letters.list[0].reason, "Limit of total fields"));
+    assert_string_equal(
+        letters.list[0].document,
+        "{\"@timestamp\":\"2018-11-23T09:00:00Z\",\"n\":9,\"event\":{\"sequence\":9}}");
+}
+
+static atomic_bool a_closed;
+
+static int closed_a(struct server *s, const struct server_item *i, const char **error)
+{
+    (void)s;
+    if (!atomic_load(&a_closed) || i->index.p[0] != 'a')
+        return 0;
+    *error = "{\"type\":\"index_closed_exception\",\"reason\":\"closed\"}";
+    return 400;
+}
+
+static void test_closed_index(void **state)
+{
+    struct fixture *f = *state;
+
+    atomic_store(&a_closed, true);
+    f->server.on_item = closed_a;
+    for (unsigned i = 0; i < 2000; i += 2) {
+        put(f, i, 1, "a-1", "");
+        put(f, i + 1, 1, "b-1", "");
+    }
+    start(f);
+    UNTIL(f, f->server.created == 1000);
+    for (unsigned i = 2000; i < 3000; i += 2) {
+        put(f, i, 1, "a-1", "");
+        put(f, i + 1, 1, "b-1", "");
+    }
+    UNTIL(f, f->server.created == 1500);
+    assert_false(reached(f, 1));
+    atomic_store(&a_closed, false);
+    UNTIL(f, reached(f, 3000));
+    finish(f);
+    check_store(f, 3000, NULL);
+    check_books(f, 3000, 0, 0);
+    assert_int_equal(letters.n, 0);
+}
+
+static void test_parking(void **state)
+{
+    struct fixture *f = *state;
+    size_t before;
+
+    atomic_store(&a_closed, true);
+    f->config.elasticsearch.park_after_ms = 300;
+    f->server.on_item = closed_a;
+    for (unsigned i = 0; i < 1200; i += 2) {
+        put(f, i, 1, "a-1", "");
+        put(f, i + 1, 1, "b-1", "");
+    }
+    start(f);
+    UNTIL(f, reached(f, 1200));
+    check_books(f, 600, 0, 600);
+    assert_int_equal(letters.synced, 600);
+    assert_true(letters.list[0].parked);
+    assert_string_equal(letters.list[0].reason, "index_closed_exception: closed");
+    assert_int_equal(metric_get(M_OUT_PARKED), 600);
+    before = letters.unparked;
+    /* It opens: the sample shows it, and the parked are handed back. */
+    atomic_store(&a_closed, false);
+    UNTIL(f, metric_get(M_OUT_PARKED) == 0);
+    finish(f);
+    assert_int_equal(letters.unparked, before + 1);
+    assert_int_equal(f->server.created, 601);
+}
+
+static struct server_reply hang_all(struct server *s, const struct server_request *r)
+{
+    (void)s;
+    (void)r;
+    return (struct server_reply){.act = HANG};
+}
+
+static void test_stop_while_hanging(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t began;
+
+    f->server.on_request = hang_all;
+    put(f, 0, 100, "a-1", "");
+    start(f);
+    UNTIL(f, f->server.requests >= 1);
+    began = clock_mono_ms();
+    output_elasticsearch.stop(f->output, 200);
+    f->output = NULL;
+    assert_true(clock_mono_ms() - began < 2000);
+    assert_int_equal(f->buffer->frontier.seq, 0);
+}
+
+static struct server_reply need_key(struct server *s, const struct server_request *r)
+{
+    (void)s;
+    if (strstr(r->head, "Authorization: ApiKey second\r\n") != NULL)
+        return (struct server_reply){0};
+    return (struct server_reply){
+        .act = ANSWER,
+        .status = 401,
+        .body =
+            "{\"error\":{\"type\":\"security_exception\",\"reason\":\"unable to authenticate\"},"
+            "\"status\":401}"};
+}
+
+static void write_file(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "w");
+
+    ASSERT(file != NULL);
+    fputs(text, file);
+    fclose(file);
+}
+
+static void test_credentials(void **state)
+{
+    struct fixture *f = *state;
+    char path[] = "/tmp/barge-test-key-XXXXXX";
+
+    close(mkstemp(path));
+    write_file(path, "first\n");
+    f->config.elasticsearch.api_key_file = path;
+    f->server.on_request = need_key;
+    put(f, 0, 10, "a-1", "");
+    start(f);
+    UNTIL(f, f->server.requests >= 1);
+    UNTIL(f, metric_get(M_OUT_BREAKER) == 2);
+    write_file(path, "second\n");
+    output_elasticsearch.reload(f->output);
+    UNTIL(f, reached(f, 10));
+    finish(f);
+    unlink(path);
+    check_store(f, 10, NULL);
+    assert_int_equal(letters.n, 0);
+}
+
+static struct server_reply busy_first(struct server *s, const struct server_request *r)
+{
+    (void)s;
+    if (r->number < 2)
+        return (struct server_reply){
+            .act = ANSWER, .status = r->number == 0 ? 429 : 503, .headers = "Retry-After: 0\r\n"};
+    return (struct server_reply){0};
+}
+
+static void test_busy(void **state)
+{
+    struct fixture *f = *state;
+
+    f->server.on_request = busy_first;
+    put(f, 0, 100, "a-1", "");
+    start(f);
+    UNTIL(f, reached(f, 100));
+    finish(f);
+    check_store(f, 100, NULL);
+    check_books(f, 100, 0, 0);
+}
+
+/* One host is not there: the other takes all. */
+static void test_two_hosts(void **state)
+{
+    struct fixture *f = *state;
+    static char nobody[] = "http://127.0.0.1:9";
+
+    f->hosts[0] = nobody;
+    f->hosts[1] = f->url;
+    put(f, 0, 5000, "a-1", "");
+    start(f);
+    UNTIL(f, reached(f, 5000));
+    finish(f);
+    check_store(f, 5000, NULL);
+    check_books(f, 5000, 0, 0);
+}
+
+/* Records that can no longer be read when they are to be sent again. */
+static int later_429(struct server *s, const struct server_item *i, const char **error)
+{
+    struct fixture *f = s->arg;
+
+    if (i->number != 5 || f->buffer->list[5].damaged)
+        return 0;
+    f->buffer->list[5].damaged = true;
+    *error = "{\"type\":\"es_rejected_execution_exception\",\"reason\":\"full\"}";
+    return 429;
+}
+
+static void test_damaged(void **state)
+{
+    struct fixture *f = *state;
+    static const int except[] = {5, 20, 21, -1};
+
+    f->server.on_item = later_429;
+    put(f, 0, 30, "a-1", "");
+    f->buffer->list[20].damaged = f->buffer->list[21].damaged = true;
+    start(f);
+    UNTIL(f, reached(f, 30));
+    finish(f);
+    check_store(f, 30, except);
+    check_books(f, 27, 0, 0);
+    assert_int_equal(f->buffer->total.damaged, 3);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        TEST(test_plain),
+        TEST(test_gzip),
+        TEST(test_oversize),
+        TEST(test_mixed_items),
+        TEST(test_lost_answer),
+        TEST(test_odd_answers),
+        TEST(test_413),
+        TEST(test_poisoned_request),
+        TEST(test_every_request_400),
+        TEST(test_hang),
+        TEST(test_hanging_record),
+        TEST(test_folding),
+        TEST(test_refused_again),
+        TEST(test_closed_index),
+        TEST(test_parking),
+        TEST(test_stop_while_hanging),
+        TEST(test_credentials),
+        TEST(test_busy),
+        TEST(test_two_hosts),
+        TEST(test_damaged),
+    };
+
+    log_init(getenv("TEST_FILTER") ? LOG_DEBUG : LOG_ERROR, LOG_LOGFMT);
+    cmocka_set_test_filter(getenv("TEST_FILTER"));
+    return cmocka_run_group_tests_name("es_delivery", tests, NULL, NULL);
+}
