@@ -1,9 +1,12 @@
 /*
- * dead_letters: records that the output will not take, kept as files of NDJSON that a person can read and `barge replay` sends again.
+ * dead_letters: records that the output will not take, kept as files of NDJSON that a person can
+ * read and `barge replay` sends again.
  *
- *   data_dir/dead-letters/NNNNNNNNNNNN.ndjson   {"@timestamp":…,"index":…,"_id":…,"reason":…,"document":{…}} a line
- *   data_dir/dead-letters/parked/…              the same, of an index that accepts nothing: replayed by itself
- *   data_dir/replay/…                           put there by `barge replay`: the agent reads them again and removes them
+ *   data_dir/dead-letters/NNNNNNNNNNNN.ndjson
+ * {"@timestamp":…,"index":…,"_id":…,"reason":…,"document":{…}} a line
+ *   data_dir/dead-letters/parked/…              the same, of an index that accepts nothing:
+ * replayed by itself data_dir/replay/…                           put there by `barge replay`: the
+ * agent reads them again and removes them
  *
  * Written by the delivery thread alone.
  */
@@ -17,26 +20,31 @@
 struct dead_letters;
 
 /* Opens (makes) the folders; a torn last line of an earlier life is cut. */
-struct dead_letters *dead_letters_open(const char *data_dir, const struct dead_letter_settings *settings, struct error *e);
+struct dead_letters *dead_letters_open(const char *data_dir,
+                                       const struct dead_letter_settings *settings,
+                                       struct error *e);
 void dead_letters_close(struct dead_letters *d);
 
-/* Appends one record with its reason (an Elasticsearch error's text). Not durable before dead_letters_sync. 0, or -1 with errno; when it is full
- * (settings->max_bytes; nothing old enough to remove) errno is ENOSPC. */
+/* Appends one record with its reason (an Elasticsearch error's text). Not durable before
+ * dead_letters_sync. 0, or -1 with errno; when it is full (settings->max_bytes; nothing old enough
+ * to remove) errno is ENOSPC. */
 int dead_letters_add(struct dead_letters *d, const struct buffer_record *r, struct bytes reason);
 /* The same among the parked of r->index. */
 int dead_letters_park(struct dead_letters *d, const struct buffer_record *r, struct bytes reason);
 
-/* fsync of what was added. 0, or -1: then nothing added since the last success may be counted as delivered. */
+/* Ends a batch, also one in which adding failed: fsync of what was added. Until then `barge replay`
+ * waits. 0, or -1: then nothing added since the last success may be counted as delivered. */
 int dead_letters_sync(struct dead_letters *d);
 
 /* Moves all parked files of this index to the replay folder, because it accepts again. */
 int dead_letters_unpark(struct dead_letters *d, struct bytes index);
 
-/* `barge replay`: moves files (NULL: all) to the replay folder; a running agent picks them up within seconds, else the next one does. Returns how
- * many, -1 with *e. */
+/* `barge replay`: moves files (NULL: all) to the replay folder; a running agent picks them up
+ * within seconds, else the next one does. Returns how many, -1 with *e. */
 int dead_letters_replay(const char *data_dir, char **files, struct error *e);
 
-/* A line of such a file (without its line feed) into slices of itself; document is raw JSON text. */
+/* A line of such a file (without its line feed) into slices of itself; document is raw JSON text.
+ */
 struct dead_letter {
     struct bytes index, reason, document;
     uint8_t id[BUFFER_ID_BYTES];

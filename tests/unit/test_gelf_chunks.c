@@ -329,6 +329,24 @@ static void floods_starve_nobody(void **state)
     assert_int_equal(delivered, sent);
 }
 
+/* A day of messages that stay incomplete: what is held is that of five seconds. */
+static void a_day_of_incomplete_messages(void **state)
+{
+    struct gelf_chunks *c = gelf_chunks_create(4 * MIB);
+    uint64_t most = 0, n = 0;
+    struct bytes m;
+
+    (void)state;
+    for (uint64_t now = 0; now < 24 * 3600 * 1000; now += 100, n++) {
+        add(c, sender((unsigned)n % 50, 1), n, 0, 2, "half", now, &m);
+        most = MAX(most, gelf_chunks_stats(c)->bytes);
+    }
+    assert_true(most <= 50 * 3 * 256); /* 50 messages: three blocks each, with their sender */
+    assert_int_equal(gelf_chunks_stats(c)->incomplete, n - 50);
+    assert_int_equal(gelf_chunks_stats(c)->evicted, 0);
+    gelf_chunks_free(c);
+}
+
 /* At the cap, chunks of messages that have begun still pass; the flooder's own oldest makes room.
  */
 static void known_messages_pass_at_the_cap(void **state)
@@ -449,6 +467,7 @@ int main(void)
         cmocka_unit_test(five_seconds_from_the_first),
         cmocka_unit_test(any_order),
         cmocka_unit_test(floods_starve_nobody),
+        cmocka_unit_test(a_day_of_incomplete_messages),
         cmocka_unit_test(known_messages_pass_at_the_cap),
         cmocka_unit_test(larger_than_the_pool),
         cmocka_unit_test(real_senders),
