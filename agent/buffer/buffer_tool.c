@@ -155,6 +155,8 @@ int buffer_tool_export(const char *dir, void (*fn)(void *arg, const struct buffe
             fn(arg, &r);
     }
     free(to);
+    for (size_t i = 0; i < b->n_segments; i++)
+        damaged = damaged || b->segments[i]->damaged;
     buffer_close(b);
     return damaged ? 1 : 0;
 }

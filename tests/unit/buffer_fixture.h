@@ -108,7 +108,7 @@ static UNUSED size_t fixture_list(const char *dir, const char *suffix, char name
         size_t a = strlen(e[i]->d_name), s = strlen(suffix);
 
         if (found < 256 && a >= s && !strcmp(e[i]->d_name + a - s, suffix))
-            snprintf(names[found++], 64, "%s", e[i]->d_name);
+            snprintf(names[found++], 64, "%.63s", e[i]->d_name);
         free(e[i]);
     }
     free(e);

@@ -1,0 +1,523 @@
+/* What lies in the folder is not as it was left: torn, flipped, missing, strange. Never a crash, never a loop, at most what was hit is lost. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/buffer_fixture.h"
+
+#include "agent/base/log.h"
+
+#define DOC 40
+
+/* A small buffer: records 0 … n-1, five a commit, positions "k" = number of the last commit's last record. */
+static void fill(const char *dir, uint64_t n, uint64_t segment_bytes)
+{
+    struct buffer *b = fixture_open(dir, 8 << 20, segment_bytes);
+
+    for (uint64_t k = 0; k < n; k++) {
+        assert_true(fixture_append(b, BUFFER_CAN_WAIT, 0, k, DOC));
+        if (k % 5 == 4 || k == n - 1) {
+            char value[24];
+
+            buffer_position_set(b, BYTES_LITERAL("k"),
+                                bytes_of(value, (size_t)sprintf(value, "%llu", (unsigned long long)k)));
+            assert_int_equal(buffer_commit(b), 0);
+        }
+    }
+    buffer_close(b);
+}
+
+struct result {
+    uint64_t records, lost, first, last;
+    long position; /* -1: none */
+    uint64_t missing[8];
+    size_t n_missing;
+};
+
+static void see_position(void *arg, struct bytes key, struct bytes value)
+{
+    long *p = arg;
+
+    char text[24] = "";
+
+    assert_true(bytes_is(key, "k"));
+    assert_true(value.n < sizeof text);
+    memcpy(text, value.p, value.n);
+    *p = strtol(text, NULL, 10);
+}
+
+/* Opens, reads to the end, finishes everything, and checks that each record is whole, in order, at most once, and that the books balance. */
+static struct result drain(const char *dir)
+{
+    struct buffer *b = fixture_open(dir, 8 << 20, 0);
+    struct result r = {.position = -1, .first = UINT64_MAX};
+    struct buffer_cursor from = buffer_frontier(b), c = from;
+    char to[4096];
+    uint64_t next = 0;
+
+    buffer_position_each(b, see_position, &r.position);
+    for (;;) {
+        uint64_t lost;
+        size_t need, at = 0, n = buffer_read(b, &c, to, sizeof to, &lost, &need);
+        struct buffer_record one;
+
+        assert_int_equal(need, 0);
+        r.lost += lost;
+        if (n == 0)
+            break;
+        while (buffer_next(to, n, &at, &one)) {
+            uint64_t k = fixture_number(&one);
+
+            fixture_check(&one, k, DOC);
+            assert_true(k >= next);
+            for (; next < k && r.records && r.n_missing < 8; next++)
+                r.missing[r.n_missing++] = next;
+            next = k + 1;
+            r.first = MIN(r.first, k);
+            r.last = k;
+            r.records++;
+        }
+    }
+    buffer_advance(b, c,
+                   &(struct buffer_outcome){.delivered = c.seq - from.seq - r.lost, .damaged = r.lost});
+    fixture_balanced(b);
+    /* And it still works. */
+    assert_true(fixture_append(b, BUFFER_CAN_WAIT, 0, 1000000, DOC));
+    assert_int_equal(buffer_commit(b), 0);
+    buffer_close(b);
+    return r;
+}
+
+static char *only_segment(const char *dir, char path[256])
+{
+    char names[256][64];
+
+    assert_int_equal(fixture_list(dir, ".seg", names), 1);
+    assert_true((size_t)snprintf(path, 256, "%s/%s", dir, names[0]) < 256);
+    return path;
+}
+
+static off_t size_of(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 ? st.st_size : -1;
+}
+
+static void flip(const char *path, off_t byte, int bit)
+{
+    int fd = open(path, O_RDWR);
+    char c;
+
+    assert_int_equal(pread(fd, &c, 1, byte), 1);
+    c ^= (char)(1 << bit);
+    assert_int_equal(pwrite(fd, &c, 1, byte), 1);
+    close(fd);
+}
+
+/* Where text stands first in the file. */
+static off_t offset_of(const char *path, const char *text)
+{
+    static char disk[1 << 16];
+    int fd = open(path, O_RDONLY);
+    ssize_t n = read(fd, disk, sizeof disk);
+    char *at = memmem(disk, (size_t)n, text, strlen(text));
+
+    close(fd);
+    assert_non_null(at);
+    return at - disk;
+}
+
+static void in(char path[256], const char *dir, const char *name)
+{
+    assert_true((size_t)snprintf(path, 256, "%s/%s", dir, name) < 256);
+}
+
+/* The newest segment cut at every length, without a durable mark: what a crash may leave. Whole commits stay, with their positions. */
+static void test_torn_at_every_length(void **state)
+{
+    char *dir = fixture_dir(), copy[256], segment[256], path[256];
+    uint64_t before = 0;
+    (void)state;
+
+    fill(dir, 23, 0);
+    snprintf(copy, sizeof copy, "%s2", dir);
+    off_t n = size_of(only_segment(dir, segment));
+    for (off_t cut = 0; cut <= n; cut++) {
+        fixture_copy(dir, copy);
+        in(path, copy, "state");
+        assert_int_equal(unlink(path), 0);
+        only_segment(copy, path);
+        assert_int_equal(truncate(path, cut), 0);
+        struct result r = drain(copy);
+        assert_int_equal(r.lost, 0);
+        assert_int_equal(r.records, r.position + 1);
+        assert_true(r.records == 23 || r.records % 5 == 0);
+        assert_true(r.records >= before);
+        before = r.records;
+    }
+    assert_int_equal(before, 23);
+    fixture_done(dir);
+}
+
+/* Each single bit of a segment that was durable: at most one record is lost, and it is counted. */
+static void test_every_bit_flipped(void **state)
+{
+    char *dir = fixture_dir(), copy[256], path[256];
+    uint64_t worst = 0, hit = 0;
+    (void)state;
+
+    fill(dir, 23, 0);
+    snprintf(copy, sizeof copy, "%s2", dir);
+    off_t n = size_of(only_segment(dir, path));
+    for (off_t bit = 0; bit < n * 8; bit++) {
+        fixture_copy(dir, copy);
+        flip(only_segment(copy, path), bit / 8, (int)(bit % 8));
+        struct result r = drain(copy);
+        assert_int_equal(r.records + r.lost, 23);
+        assert_in_range(r.lost, 0, 1);
+        worst = MAX(worst, r.lost);
+        hit += r.lost;
+    }
+    /* Most bits lie in a record. */
+    assert_int_equal(worst, 1);
+    assert_true(hit > (uint64_t)n * 8 / 2);
+    fixture_done(dir);
+}
+
+/* The same in a state slot, or with the file gone, cut or full of zeros: records may come again, none is lost. */
+static void test_state_damaged(void **state)
+{
+    char *dir = fixture_dir(), copy[256], path[256];
+    (void)state;
+
+    fill(dir, 23, 0);
+    drain(dir);
+    snprintf(copy, sizeof copy, "%s2", dir);
+    for (off_t bit = 0; bit < 4096 * 8; bit = bit < 256 * 8 - 1 ? bit + 1 : bit + 1237) {
+        for (int both = 0; both < 2; both++) {
+            fixture_copy(dir, copy);
+            in(path, copy, "state");
+            flip(path, bit / 8, (int)(bit % 8));
+            if (both)
+                flip(path, 4096 + bit / 8, (int)(bit % 8));
+            struct result r = drain(copy);
+            assert_int_equal(r.lost, 0);
+            assert_true(r.records >= 1);
+            assert_int_equal(r.last, 1000000);
+        }
+    }
+    for (off_t cut = 0; cut < 8192; cut += 512) {
+        fixture_copy(dir, copy);
+        in(path, copy, "state");
+        assert_int_equal(truncate(path, cut), 0);
+        if (cut % 1024)
+            assert_int_equal(truncate(path, 8192), 0);
+        struct result r = drain(copy);
+        assert_int_equal(r.lost, 0);
+        assert_int_equal(r.last, 1000000);
+    }
+    fixture_done(dir);
+}
+
+/* Sixteen segments of which one is missing, empty, cut, all zeros or garbage: what it held is counted, the others are read. */
+static void test_a_segment_in_the_middle(void **state)
+{
+    char *dir = fixture_dir(), copy[256], path[256], names[256][64];
+    (void)state;
+
+    fill(dir, 1200, 8 << 10);
+    snprintf(copy, sizeof copy, "%s2", dir);
+    size_t n = fixture_list(dir, ".seg", names);
+    assert_in_range(n, 10, 40);
+    for (size_t i = 0; i < n; i++) {
+        uint64_t missing = UINT64_MAX;
+
+        for (int how = 0; how < 5; how++) {
+            fixture_copy(dir, copy);
+            in(path, copy, names[i]);
+            off_t size = size_of(path);
+            if (how == 0)
+                unlink(path);
+            if (how == 1)
+                assert_int_equal(truncate(path, 0), 0);
+            if (how == 2 || how == 3)
+                assert_int_equal(truncate(path, how == 2 ? 127 : 0), 0);
+            if (how == 3)
+                assert_int_equal(truncate(path, size), 0);
+            if (how == 4) {
+                FILE *f = fopen(path, "w");
+
+                for (off_t at = 0; at < size; at++)
+                    fputc((int)(at * 7919 >> 3), f);
+                fclose(f);
+            }
+            struct result r = drain(copy);
+            if (i + 1 < n) {
+                assert_int_equal(r.records + r.lost, 1200);
+                assert_true(r.lost > 20 && r.lost < 300);
+                if (missing != UINT64_MAX)
+                    assert_int_equal(r.lost, missing);
+                missing = r.lost;
+            }
+        }
+    }
+    /* Cut in the middle: what stands before the cut is read. */
+    for (size_t i = 0; i + 1 < n; i += 3) {
+        fixture_copy(dir, copy);
+        in(path, copy, names[i]);
+        assert_int_equal(truncate(path, size_of(path) / 2), 0);
+        struct result r = drain(copy);
+        assert_int_equal(r.records + r.lost, 1200);
+        assert_true(r.lost > 10 && r.lost < 80);
+    }
+    fixture_done(dir);
+}
+
+static void rename_in(const char *dir, const char *from, const char *to)
+{
+    char a[256], b[256];
+
+    in(a, dir, from);
+    in(b, dir, to);
+    assert_int_equal(rename(a, b), 0);
+}
+
+static void test_names_mixed_up(void **state)
+{
+    char *dir = fixture_dir(), copy[256], a[256], b[256], names[256][64];
+    (void)state;
+
+    fill(dir, 1200, 8 << 10);
+    snprintf(copy, sizeof copy, "%s2", dir);
+    size_t n = fixture_list(dir, ".seg", names);
+
+    /* Two names swapped: the header says which is which. */
+    fixture_copy(dir, copy);
+    rename_in(copy, names[3], "x");
+    rename_in(copy, names[6], names[3]);
+    rename_in(copy, "x", names[6]);
+    struct result r = drain(copy);
+    assert_int_equal(r.records, 1200);
+    assert_int_equal(r.lost, 0);
+
+    /* One twice, under a later name: it is not delivered twice. */
+    fixture_copy(dir, copy);
+    in(a, copy, names[4]);
+    in(b, copy, "00000000000000ff.seg");
+    fixture_copy_file(a, b);
+    r = drain(copy);
+    assert_int_equal(r.records, 1200);
+    assert_int_equal(r.lost, 0);
+
+    /* An old segment's bytes behind the end of the last one: recycled blocks. */
+    fixture_copy(dir, copy);
+    in(a, copy, names[n - 1]);
+    in(b, copy, names[2]);
+    FILE *from = fopen(b, "r"), *to = fopen(a, "a");
+    for (int c; (c = fgetc(from)) != EOF;)
+        fputc(c, to);
+    fclose(from);
+    fclose(to);
+    r = drain(copy);
+    assert_int_equal(r.records, 1200);
+    assert_int_equal(r.lost, 0);
+    fixture_done(dir);
+}
+
+static void test_strangers(void **state)
+{
+    char *dir = fixture_dir(), *other = fixture_dir(), a[256], b[256], names[256][64];
+    (void)state;
+
+    fill(dir, 100, 0);
+    fill(other, 1200, 8 << 10);
+    /* A segment of another buffer, with a number that could be ours. */
+    assert_true(fixture_list(other, ".seg", names) > 5);
+    in(a, other, names[5]);
+    in(b, dir, names[5]);
+    fixture_copy_file(a, b);
+    in(a, dir, "0000000000000100.seg");
+    assert_int_equal(symlink("/etc/passwd", a), 0);
+    in(a, dir, "0000000000000101.seg");
+    assert_int_equal(mkfifo(a, 0600), 0);
+    in(a, dir, "0000000000000102.seg");
+    assert_int_equal(mkdir(a, 0700), 0);
+    for (int i = 0; i < 200; i++) {
+        snprintf(b, sizeof b, "%s/garbage-%d\n\xff", dir, i);
+        close(open(b, O_CREAT | O_WRONLY, 0600));
+    }
+    struct result r = drain(dir);
+    assert_int_equal(r.records, 100);
+    assert_int_equal(r.lost, 0);
+    assert_int_equal(fixture_list(dir, ".foreign", names), 1);
+    assert_int_equal(size_of("/etc/passwd") > 0, 1);
+    /* Numbers go on behind them all. */
+    assert_true(fixture_list(dir, ".seg", names) > 0);
+    r = drain(dir);
+    assert_int_equal(r.records, 1);
+    in(a, dir, "0000000000000102.seg");
+    rmdir(a);
+    fixture_done(dir);
+    fixture_done(other);
+}
+
+/* A record that a log line brings along: a whole, valid copy of another record. Where the outer one is damaged, the inner one must not be taken. */
+static void test_forged_record_inside_a_damaged_one(void **state)
+{
+    char *dir = fixture_dir(), path[256], disk[8192];
+    struct buffer *b = fixture_open(dir, 8 << 20, 0);
+    uint8_t id[BUFFER_ID_BYTES] = {0};
+    struct buffer_record r;
+    uint64_t lost;
+    size_t need, at = 0, n;
+    char to[8192];
+    (void)state;
+
+    assert_true(fixture_append(b, BUFFER_CAN_WAIT, 0, 0, DOC));
+    assert_int_equal(buffer_commit(b), 0);
+    only_segment(dir, path);
+    int fd = open(path, O_RDWR);
+    ssize_t have = pread(fd, disk, sizeof disk, 0);
+    struct buffer_cursor c = buffer_frontier(b);
+    n = buffer_read(b, &c, to, sizeof to, &lost, &need);
+    assert_true(buffer_next(to, n, &at, &r));
+    size_t whole = buffer_record_size(&r);
+    assert_true((size_t)have >= r.at.offset + whole);
+    /* The attacker saw the bytes of another buffer's file (its own): other salt, same shape. */
+    char *other = fixture_dir(), other_path[256], stolen[8192];
+    fill(other, 3, 0);
+    int other_fd = open(only_segment(other, other_path), O_RDONLY);
+    ssize_t stolen_n = pread(other_fd, stolen, sizeof stolen, 0);
+    close(other_fd);
+    char *p = buffer_reserve(b, BUFFER_CAN_WAIT, (size_t)stolen_n);
+    memcpy(p, stolen, (size_t)stolen_n);
+    buffer_append(b, BUFFER_CAN_WAIT, id, BYTES_LITERAL("i"), 0, (size_t)stolen_n);
+    assert_true(fixture_append(b, BUFFER_CAN_WAIT, 0, 2, DOC));
+    assert_int_equal(buffer_commit(b), 0);
+    c = buffer_record_end(&r);
+    /* Both the head and the payload of the outer record are hit. */
+    char bad = 0x55;
+    uint64_t outer = buffer_end(b).offset;
+    (void)outer;
+    struct buffer_cursor probe = c;
+    at = 0;
+    n = buffer_read(b, &probe, to, sizeof to, &lost, &need);
+    assert_true(buffer_next(to, n, &at, &r));
+    assert_int_equal(pwrite(fd, &bad, 1, (off_t)r.at.offset + 5), 1);
+    close(fd);
+    at = 0;
+    uint64_t all_lost = 0, records = 0;
+    while ((n = buffer_read(b, &c, to, sizeof to, &lost, &need)) > 0 || lost) {
+        all_lost += lost;
+        at = 0;
+        while (buffer_next(to, n, &at, &r)) {
+            fixture_check(&r, 2, DOC);
+            records++;
+        }
+    }
+    assert_int_equal(all_lost, 1);
+    assert_int_equal(records, 1);
+    buffer_close(b);
+    fixture_done(dir);
+    fixture_done(other);
+}
+
+/* State of a backup: older than the log, and newer. */
+static void test_state_of_another_time(void **state)
+{
+    char *dir = fixture_dir(), old[256], copy[256], a[256], b[256];
+    (void)state;
+
+    fill(dir, 30, 0);
+    snprintf(old, sizeof old, "%s2", dir);
+    snprintf(copy, sizeof copy, "%s3", dir);
+    fixture_copy(dir, old);
+    assert_int_equal(drain(dir).records, 30);
+    fixture_copy(dir, copy);
+    in(a, old, "state");
+    in(b, copy, "state");
+    fixture_copy_file(a, b);
+    /* The log knows better: only what came last is read. */
+    struct result r = drain(copy);
+    assert_int_equal(r.lost, 0);
+    assert_int_equal(r.last, 1000000);
+    /* The new state over the old log: all of it was delivered, and one more record was durable that the log lacks. */
+    in(a, dir, "state");
+    in(b, old, "state");
+    fixture_copy_file(a, b);
+    r = drain(old);
+    assert_int_equal(r.records, 0);
+    assert_int_equal(r.lost, 1);
+    fixture_done(dir);
+}
+
+static void test_tools_on_damage(void **state)
+{
+    char *dir = fixture_dir(), path[256], names[256][64];
+    struct strbuf out = {0};
+    struct error e;
+    (void)state;
+
+    fill(dir, 300, 8 << 10);
+    fixture_list(dir, ".seg", names);
+    in(path, dir, names[1]);
+    assert_int_equal(buffer_tool_verify(dir, &out, &e), 0);
+    /* Some segment's records; 20 documents of the 97 index names pass by in each. */
+    flip(path, offset_of(path, "logs-00"), 3);
+    strbuf_clear(&out);
+    assert_int_equal(buffer_tool_verify(dir, &out, &e), 1);
+    assert_non_null(strstr(out.p, "299 records verified, 1 missing, 1 damaged places"));
+    assert_non_null(strstr(out.p, names[1]));
+    unlink(path);
+    strbuf_clear(&out);
+    assert_int_equal(buffer_tool_verify(dir, &out, &e), 1);
+    assert_non_null(strstr(out.p, "is missing"));
+    assert_int_equal(buffer_tool_status(dir, &out, &e), 0);
+    strbuf_fini(&out);
+    fixture_done(dir);
+}
+
+static void ignore_record(void *arg, const struct buffer_record *r)
+{
+    ++*(uint64_t *)arg;
+    fixture_check(r, fixture_number(r), DOC);
+}
+
+static void test_export_of_damage(void **state)
+{
+    char *dir = fixture_dir(), path[256];
+    struct error e;
+    uint64_t n = 0;
+    (void)state;
+
+    fill(dir, 100, 0);
+    only_segment(dir, path);
+    flip(path, offset_of(path, "logs-0050"), 0);
+    assert_int_equal(buffer_tool_export(dir, ignore_record, &n, &e), 1);
+    assert_int_equal(n, 99);
+    fixture_done(dir);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_torn_at_every_length),
+        cmocka_unit_test(test_every_bit_flipped),
+        cmocka_unit_test(test_state_damaged),
+        cmocka_unit_test(test_a_segment_in_the_middle),
+        cmocka_unit_test(test_names_mixed_up),
+        cmocka_unit_test(test_strangers),
+        cmocka_unit_test(test_forged_record_inside_a_damaged_one),
+        cmocka_unit_test(test_state_of_another_time),
+        cmocka_unit_test(test_tools_on_damage),
+        cmocka_unit_test(test_export_of_damage),
+    };
+
+    /* What it says about thousands of damaged folders is of no interest here. */
+    log_init((enum log_level)(LOG_ERROR + 1), LOG_LOGFMT);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
