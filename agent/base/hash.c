@@ -77,21 +77,44 @@ __attribute__((target("sse4.2,pclmul"))) static uint32_t crc_lanes(uint32_t c0,
 
     while (n >= 3 * LANE_MIN) {
         size_t words = MIN(n / 24, (size_t)LANE_MAX / 8);
-        const unsigned char *q = p + 8 * words, *r = q + 8 * words;
+        const unsigned char *q = p + 8 * words, *r = q + 8 * words, *next = r + 8 * words;
         uint64_t d = 0, e = 0;
+        size_t i = words;
 
-        for (size_t i = 0; i < 8 * words; i += 8) {
-            c = _mm_crc32_u64(c, load_64(p + i));
-            d = _mm_crc32_u64(d, load_64(q + i));
-            e = _mm_crc32_u64(e, load_64(r + i));
+        /* Four words a turn: the loop itself would cost as much as the work. */
+        for (; i >= 4; i -= 4, p += 32, q += 32, r += 32) {
+            c = _mm_crc32_u64(c, load_64(p));
+            d = _mm_crc32_u64(d, load_64(q));
+            e = _mm_crc32_u64(e, load_64(r));
+            c = _mm_crc32_u64(c, load_64(p + 8));
+            d = _mm_crc32_u64(d, load_64(q + 8));
+            e = _mm_crc32_u64(e, load_64(r + 8));
+            c = _mm_crc32_u64(c, load_64(p + 16));
+            d = _mm_crc32_u64(d, load_64(q + 16));
+            e = _mm_crc32_u64(e, load_64(r + 16));
+            c = _mm_crc32_u64(c, load_64(p + 24));
+            d = _mm_crc32_u64(d, load_64(q + 24));
+            e = _mm_crc32_u64(e, load_64(r + 24));
+        }
+        for (; i > 0; i--, p += 8, q += 8, r += 8) {
+            c = _mm_crc32_u64(c, load_64(p));
+            d = _mm_crc32_u64(d, load_64(q));
+            e = _mm_crc32_u64(e, load_64(r));
         }
         c = crc_shift(crc_shift(c, words) ^ d, words) ^ e;
-        p += 24 * words;
+        p = next;
         n -= 24 * words;
     }
     for (; n >= 8; n -= 8, p += 8)
         c = _mm_crc32_u64(c, load_64(p));
-    for (; n; n--, p++)
+    if (n & 4) {
+        uint32_t v;
+
+        memcpy(&v, p, 4);
+        c = _mm_crc32_u32((uint32_t)c, v);
+        p += 4;
+    }
+    for (n &= 3; n; n--, p++)
         c = _mm_crc32_u8((uint32_t)c, *p);
     return (uint32_t)c;
 }

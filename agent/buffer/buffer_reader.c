@@ -108,8 +108,8 @@ static bool find_view(struct buffer *b, uint64_t number, struct view *v)
 
 static void note_damage(struct buffer *b, const struct view *v, uint64_t at, const char *what)
 {
-    log_error("buffer: damaged on disk; what is hit is left out", LOG_STR("what", what), LOG_U64("segment", v->number),
-              LOG_U64("offset", at));
+    log_error("buffer: damaged on disk; what is hit is left out", LOG_STR("what", what),
+              LOG_U64("segment", v->number), LOG_U64("offset", at));
     pthread_mutex_lock(&b->lock);
     for (size_t i = 0; i < b->n_segments; i++)
         if (b->segments[i]->number == v->number)

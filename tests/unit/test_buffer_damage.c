@@ -1,4 +1,5 @@
-/* What lies in the folder is not as it was left: torn, flipped, missing, strange. Never a crash, never a loop, at most what was hit is lost. */
+/* What lies in the folder is not as it was left: torn, flipped, missing, strange. Never a crash,
+ * never a loop, at most what was hit is lost. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,7 +13,8 @@
 
 #define DOC 40
 
-/* A small buffer: records 0 … n-1, five a commit, positions "k" = number of the last commit's last record. */
+/* A small buffer: records 0 … n-1, five a commit, positions "k" = number of the last commit's last
+ * record. */
 static void fill(const char *dir, uint64_t n, uint64_t segment_bytes)
 {
     struct buffer *b = fixture_open(dir, 8 << 20, segment_bytes);
@@ -22,8 +24,9 @@ static void fill(const char *dir, uint64_t n, uint64_t segment_bytes)
         if (k % 5 == 4 || k == n - 1) {
             char value[24];
 
-            buffer_position_set(b, BYTES_LITERAL("k"),
-                                bytes_of(value, (size_t)sprintf(value, "%llu", (unsigned long long)k)));
+            buffer_position_set(
+                b, BYTES_LITERAL("k"),
+                bytes_of(value, (size_t)sprintf(value, "%llu", (unsigned long long)k)));
             assert_int_equal(buffer_commit(b), 0);
         }
     }
@@ -49,7 +52,8 @@ static void see_position(void *arg, struct bytes key, struct bytes value)
     *p = strtol(text, NULL, 10);
 }
 
-/* Opens, reads to the end, finishes everything, and checks that each record is whole, in order, at most once, and that the books balance. */
+/* Opens, reads to the end, finishes everything, and checks that each record is whole, in order, at
+ * most once, and that the books balance. */
 static struct result drain(const char *dir)
 {
     struct buffer *b = fixture_open(dir, 8 << 20, 0);
@@ -81,8 +85,8 @@ static struct result drain(const char *dir)
             r.records++;
         }
     }
-    buffer_advance(b, c,
-                   &(struct buffer_outcome){.delivered = c.seq - from.seq - r.lost, .damaged = r.lost});
+    buffer_advance(
+        b, c, &(struct buffer_outcome){.delivered = c.seq - from.seq - r.lost, .damaged = r.lost});
     fixture_balanced(b);
     /* And it still works. */
     assert_true(fixture_append(b, BUFFER_CAN_WAIT, 0, 1000000, DOC));
@@ -136,7 +140,8 @@ static void in(char path[256], const char *dir, const char *name)
     assert_true((size_t)snprintf(path, 256, "%s/%s", dir, name) < 256);
 }
 
-/* The newest segment cut at every length, without a durable mark: what a crash may leave. Whole commits stay, with their positions. */
+/* The newest segment cut at every length, without a durable mark: what a crash may leave. Whole
+ * commits stay, with their positions. */
 static void test_torn_at_every_length(void **state)
 {
     char *dir = fixture_dir(), copy[256], segment[256], path[256];
@@ -188,7 +193,8 @@ static void test_every_bit_flipped(void **state)
     fixture_done(dir);
 }
 
-/* The same in a state slot, or with the file gone, cut or full of zeros: records may come again, none is lost. */
+/* The same in a state slot, or with the file gone, cut or full of zeros: records may come again,
+ * none is lost. */
 static void test_state_damaged(void **state)
 {
     char *dir = fixture_dir(), copy[256], path[256];
@@ -223,7 +229,8 @@ static void test_state_damaged(void **state)
     fixture_done(dir);
 }
 
-/* Sixteen segments of which one is missing, empty, cut, all zeros or garbage: what it held is counted, the others are read. */
+/* Sixteen segments of which one is missing, empty, cut, all zeros or garbage: what it held is
+ * counted, the others are read. */
 static void test_a_segment_in_the_middle(void **state)
 {
     char *dir = fixture_dir(), copy[256], path[256], names[256][64];
@@ -365,7 +372,8 @@ static void test_strangers(void **state)
     fixture_done(other);
 }
 
-/* A record that a log line brings along: a whole, valid copy of another record. Where the outer one is damaged, the inner one must not be taken. */
+/* A record that a log line brings along: a whole, valid copy of another record. Where the outer one
+ * is damaged, the inner one must not be taken. */
 static void test_forged_record_inside_a_damaged_one(void **state)
 {
     char *dir = fixture_dir(), path[256], disk[8192];
@@ -445,7 +453,8 @@ static void test_state_of_another_time(void **state)
     struct result r = drain(copy);
     assert_int_equal(r.lost, 0);
     assert_int_equal(r.last, 1000000);
-    /* The new state over the old log: all of it was delivered, and one more record was durable that the log lacks. */
+    /* The new state over the old log: all of it was delivered, and one more record was durable that
+     * the log lacks. */
     in(a, dir, "state");
     in(b, old, "state");
     fixture_copy_file(a, b);
