@@ -409,24 +409,35 @@ static char *room(struct strbuf *b, size_t n)
     return strbuf_room(b, n);
 }
 
+/* The length of the escape of blank c (n, r or t) that s ends with; 0 when it does not. */
+static size_t escape_at_end(struct bytes s, char c)
+{
+    const char *hex = c == 'n' ? "\\u000a" : c == 'r' ? "\\u000d" : "\\u0009";
+    size_t n = 0, slashes = 0;
+
+    if (s.n >= 2 && s.p[s.n - 1] == c)
+        n = 2;
+    else if (s.n >= 6 && strncasecmp(s.p + s.n - 6, hex, 6) == 0)
+        n = 6;
+    else
+        return 0;
+    while (slashes < s.n - n + 1 && s.p[s.n - n - slashes] == '\\')
+        slashes++;
+    return slashes & 1 ? n : 0; /* else the backslash was itself escaped */
+}
+
 /* One line end, \n, \r or \r\n, at the end of the text. */
 static struct bytes without_line_end(struct bytes s, uint8_t form)
 {
-    for (const char *c = "nr"; *c; c++) {
-        size_t slashes = 0;
-
-        if (form == TEXT_RAW) {
-            if (s.n && s.p[s.n - 1] == (*c == 'n' ? '\n' : '\r'))
-                s.n--;
-            continue;
-        }
-        if (s.n < 2 || s.p[s.n - 1] != *c)
-            continue;
-        while (slashes < s.n - 1 && s.p[s.n - 2 - slashes] == '\\')
-            slashes++;
-        if (slashes & 1)
-            s.n -= 2;
+    if (form == TEXT_ESCAPED) {
+        s.n -= escape_at_end(s, 'n');
+        s.n -= escape_at_end(s, 'r');
+        return s;
     }
+    if (s.n && s.p[s.n - 1] == '\n')
+        s.n--;
+    if (s.n && s.p[s.n - 1] == '\r')
+        s.n--;
     return s;
 }
 
@@ -437,11 +448,14 @@ static size_t skip_blanks(struct bytes s)
     size_t i = 0;
 
     while (i < s.n) {
-        if (strchr(" \t\r\n", s.p[i]) && s.p[i])
+        struct bytes six = bytes_of(s.p, i + 6);
+
+        if (s.p[i] == ' ' || s.p[i] == '\t' || s.p[i] == '\r' || s.p[i] == '\n')
             i++;
-        else if (s.n - i >= 2 && s.p[i] == '\\' && strchr("trn", s.p[i + 1]) && s.p[i + 1])
+        else if (i + 2 <= s.n && s.p[i] == '\\' && memchr("trn", s.p[i + 1], 3))
             i += 2;
-        else if (s.n - i >= 6 && memcmp(s.p + i, "\\u0009", 6) == 0)
+        else if (six.n <= s.n && (escape_at_end(six, 't') == 6 || escape_at_end(six, 'n') == 6 ||
+                                  escape_at_end(six, 'r') == 6))
             i += 6;
         else if (i == 0 && s.n >= 3 && memcmp(s.p, "\xef\xbb\xbf", 3) == 0)
             i += 3;
@@ -466,6 +480,8 @@ static struct bytes clean_text(struct encoder *enc, const struct record *r, stru
 {
     bool repaired = false;
 
+    if (!s.p)
+        return s;
     if (r->text_form == TEXT_ESCAPED) {
         char *raw;
         size_t n;
@@ -520,8 +536,6 @@ void encoder_read_text(struct encoder *enc, const struct record *r, struct messa
     msg->duplicate = false;
     msg->ruled = false;
     msg->text = clean_text(enc, r, s, &msg->tags);
-    if (!msg->text.p)
-        msg->text.p = "";
 }
 
 static void read_message(struct encoder *enc, const struct record *r, struct message *msg)
@@ -542,7 +556,7 @@ static void apply_rules(struct encoder *enc, const struct record *r, struct mess
 
     if (msg->duplicate)
         msg->n = tree_drop_repeated(enc->tree, msg->members, msg->n);
-    if (msg->n == 0)
+    if (msg->text.p)
         tree_append(enc->tree, root, BYTES_LITERAL("message"), NODE_STRING, msg->text);
     for (size_t i = 0; i < msg->n; i++) {
         struct json_member *m = &msg->members[i];
@@ -838,8 +852,13 @@ static char *put_tags(struct encoder *enc, const struct message *msg, const stru
                       char *to)
 {
     if (f->tags) {
-        to = PUT(to, ",\"tags\":");
-        return put_bytes(to, f->tags->value);
+        bool word = f->tags->type == JSON_STRING;
+
+        to = word ? PUT(to, ",\"tags\":[") : PUT(to, ",\"tags\":");
+        to = put_bytes(to, f->tags->value);
+        if (word)
+            *to++ = ']';
+        return to;
     }
     if (!msg->tags && !enc->enriched_tags.n)
         return to;

@@ -62,7 +62,8 @@ enum text_form {
 
 struct record {
     const struct origin *origin;
-    struct bytes text;      /* the message, its line end taken off */
+    struct bytes text;      /* the message; none ({NULL, 0}): a record without text. One line end
+                               (\n, \r or \r\n) that is still there is taken off */
     uint8_t text_form;      /* enum text_form */
     uint8_t text_flags;     /* TEXT_ESCAPED: what json_string_end said of it */
     uint8_t stream;         /* enum stream */

@@ -18,6 +18,7 @@ struct item {
     bool exact; /* the role of key counts */
     bool takes; /* it can be what key says */
     bool used;
+    bool moved; /* GELF's, and the message has a member of that name */
 };
 
 struct builder {
@@ -200,6 +201,19 @@ static void expand_known(struct builder *b)
     }
 }
 
+/* A member of GELF's whose name the message has as well: moves, or says the same. */
+static void yield_to_message(struct builder *b, struct item *item)
+{
+    for (size_t i = 0; i < b->msg->n; i++) {
+        const struct item *other = &b->items[i];
+
+        if (other->m.key_hash == item->m.key_hash && bytes_equal(other->m.key, item->m.key)) {
+            item->moved = true;
+            item->used = bytes_equal(other->m.value, item->m.value);
+        }
+    }
+}
+
 /* What of the record is not the message's text becomes items, or labels. */
 static void collect(struct builder *b)
 {
@@ -210,9 +224,12 @@ static void collect(struct builder *b)
     b->msg->duplicate = false;
     for (size_t i = 0; i < b->msg->n; i++)
         add_item(b, &b->msg->members[i]);
-    for (size_t i = 0; i < r->n_extra && !b->extra_as_text; i++)
-        if (r->extra_are_labels ? r->extra[i].type >= JSON_OBJECT : !b->msg->ruled)
-            add_item(b, &r->extra[i]);
+    for (size_t i = 0; i < r->n_extra && !b->extra_as_text; i++) {
+        if (r->extra_are_labels ? r->extra[i].type < JSON_OBJECT : b->msg->ruled)
+            continue;
+        add_item(b, &r->extra[i]);
+        yield_to_message(b, &b->items[b->n - 1]);
+    }
     b->python = encoder_is_python(b->msg->members, b->msg->n);
     expand_known(b);
 }
@@ -243,8 +260,10 @@ static void choose(struct builder *b)
 
         if (item->used || !item->key || item->m.type >= JSON_OBJECT)
             continue;
-        if (key_is_letter(item->key) && !zap)
+        if (key_is_letter(item->key) && !zap) {
             item->key = NULL;
+            item->exact = false;
+        }
         if (!item->key || !encoder_take(item->key, &item->m, b->python, &item->taken))
             continue;
         item->takes = true;
@@ -265,7 +284,9 @@ static void settle(struct builder *b, enum key_target target, struct bytes said)
     for (size_t i = 0; i < b->n; i++) {
         struct item *item = &b->items[i];
 
-        if (item->takes && item->key->target == target && bytes_equal(item->taken.inside, said))
+        /* Of projects/p/traces/1 only the last part was taken: the whole stays. */
+        if (item->takes && item->key->target == target && bytes_equal(item->taken.inside, said) &&
+            item->taken.inside.n + (item->m.type == JSON_STRING ? 2 : 0) == item->m.value.n)
             item->used = true;
     }
 }
@@ -422,8 +443,7 @@ static void add_enriched(struct builder *b)
 
     if (b->enc->enriched.n == 0)
         return;
-    ASSERT(json_scan(strbuf_bytes(&b->enc->enriched), m, JSON_MAX_MEMBERS, &n, &duplicate) ==
-           JSON_OK);
+    json_scan(strbuf_bytes(&b->enc->enriched), m, JSON_MAX_MEMBERS, &n, &duplicate);
     for (size_t i = 0; i < n; i++) {
         struct path path = {.part = {m[i].key}, .n = 1};
         struct node *node;
@@ -525,7 +545,7 @@ static bool keep_level(struct builder *b, const struct item *item)
 
     if (!item->key || item->key->target != TARGET_LEVEL || item->m.type >= JSON_OBJECT)
         return false;
-    if (!key_is_level(item->key) && item != b->best[TARGET_LEVEL])
+    if (!key_is_level(item->key))
         return false;
     if (item->m.type == JSON_STRING)
         value = bytes_of(value.p + 1, value.n - 2);
@@ -569,7 +589,10 @@ static void place_item(struct builder *b, const struct item *item)
         path.part[path.n++] = item->above[i];
     tree_split(b->tree, m->key, m->flags, &path);
     first = keys_find(b->enc->keys, path.part[0], json_key_hash(path.part[0]));
-    if (path.n > 1 && item->key && item->key->target != TARGET_NONE && m->type >= JSON_OBJECT) {
+    if (item->moved) {
+        prepend_app(&path);
+    } else if (path.n > 1 && item->key && item->key->target != TARGET_NONE &&
+               m->type >= JSON_OBJECT) {
         prepend_app(&path); /* ECS has text there */
     } else if (first.key && first.exact) {
         enum key_role role = (enum key_role)first.key->role;

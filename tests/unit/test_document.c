@@ -1,0 +1,306 @@
+/* Records into documents. The cases in data/document.jsonl were written by hand from the contract;
+ * each is encoded as raw and as escaped text, straight and through the tree (forced by a rule that
+ * changes nothing). */
+#include "agent/base/strbuf.h"
+#include "parsers/document.h"
+#include "tests/unit/document_cases.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static char *no_names[] = {NULL};
+static struct field_pair no_pairs[] = {{NULL, NULL}};
+
+static struct enrich_settings defaults(void)
+{
+    return (struct enrich_settings){.service = (char *)"auto",
+                                    .host = (char *)"auto",
+                                    .request_id_keys = no_names,
+                                    .fields = no_pairs,
+                                    .add = no_pairs,
+                                    .rename = no_pairs,
+                                    .remove = no_names,
+                                    .convert = no_pairs};
+}
+
+/* Encodes and checks what holds for every document; the text is valid until the next call. */
+static const char *encode(struct encoder *enc, const struct record *r)
+{
+    static struct strbuf out;
+    size_t bound = encoder_bound(enc, r), n;
+    char *to;
+
+    strbuf_clear(&out);
+    to = strbuf_room(&out, bound);
+    memset(to, 0x5a, bound);
+    n = encoder_write(enc, r, to);
+    assert_in_range(n, 2, bound);
+    assert_null(memchr(to, '\n', n));
+    to[n] = '\0';
+    return to;
+}
+
+static void run_case(const struct document_case *c, enum text_form form, bool slow)
+{
+    struct field_pair nothing[64], *rename = c->settings.rename;
+    struct enrich_settings settings = c->settings;
+    struct error e = {""};
+    struct strbuf text = {0};
+    struct origin_facts facts = {.service_label = c->label, .service_guess = c->guess};
+    struct origin *origin = origin_create(&facts);
+    struct record r = c->record;
+    struct encoder *enc;
+    const char *document;
+    char why[512];
+
+    if (slow) {
+        size_t n = 0;
+
+        while (rename[n].name) {
+            nothing[n] = rename[n];
+            n++;
+        }
+        nothing[n++] = (struct field_pair){(char *)"not_there", (char *)"not_there_either"};
+        nothing[n] = (struct field_pair){NULL, NULL};
+        settings.rename = nothing;
+    }
+    enc = encoder_create(&settings, BYTES_LITERAL("h"), &e);
+    if (!enc)
+        fail_msg("%s: %s", c->name, e.text);
+    r.origin = origin;
+    r.text_form = (uint8_t)form;
+    if (form == TEXT_ESCAPED && r.text.p) {
+        strbuf_add_json(&text, r.text);
+        r.text = bytes_of(text.p + 1, text.n - 2);
+        r.text_flags = 0;
+        assert_ptr_equal(json_string_end(text.p + 1, text.p + text.n, &r.text_flags),
+                         text.p + text.n - 1);
+    }
+    document = encode(enc, &r);
+    if (!document_case_matches(c, document, why, sizeof why))
+        print_error("%s (%s, %s): %s\n%s\n", c->name, form == TEXT_RAW ? "raw" : "escaped",
+                 slow ? "tree" : "straight", why, document);
+    /* And once more: nothing of one record may show in the next. */
+    document = encode(enc, &r);
+    assert_true(document_case_matches(c, document, why, sizeof why));
+    encoder_free(enc);
+    origin_free(origin);
+    strbuf_fini(&text);
+}
+
+static void test_cases(void **state)
+{
+    struct document_case *c;
+    size_t n = 0;
+    FILE *f = fopen("tests/unit/data/document.jsonl", "r");
+
+    (void)state;
+    assert_non_null(f);
+    while ((c = document_case_read(f, defaults()))) {
+        run_case(c, TEXT_RAW, false);
+        run_case(c, TEXT_ESCAPED, false);
+        run_case(c, TEXT_RAW, true);
+        run_case(c, TEXT_ESCAPED, true);
+        document_case_free(c);
+        n++;
+    }
+    fclose(f);
+    assert_in_range(n, 100, 1000);
+}
+
+static struct encoder *new_encoder(void)
+{
+    struct enrich_settings s = defaults();
+    struct error e;
+    struct encoder *enc = encoder_create(&s, BYTES_LITERAL("h"), &e);
+
+    assert_non_null(enc);
+    return enc;
+}
+
+/* The members in the order of the contract's example, for people who read them. */
+static void test_order(void **state)
+{
+    struct encoder *enc = new_encoder();
+    struct origin_facts facts = {.container_id = BYTES_LITERAL("9c05"),
+                                 .container_name = BYTES_LITERAL("shop-orders-1"),
+                                 .image_name = BYTES_LITERAL("shop/orders:1.4"),
+                                 .service_guess = BYTES_LITERAL("orders"),
+                                 .host_name = BYTES_LITERAL("srv-04")};
+    struct origin *o = origin_create(&facts);
+    struct record r = {.origin = o,
+                       .text =
+                           BYTES_LITERAL("{\"level\":\"warn\",\"msg\":\"stock "
+                                         "low\",\"requestId\":\"4bf9\",\"sku\":\"A-9\",\"qty\":3}"),
+                       .text_form = TEXT_RAW,
+                       .stream = STREAM_STDOUT,
+                       .severity = -1,
+                       .time_ns = 1542963600000140891,
+                       .sequence = 4711};
+
+    (void)state;
+    assert_string_equal(
+        encode(enc, &r),
+        "{\"@timestamp\":\"2018-11-23T09:00:00.000140891Z\",\"message\":\"stock low\",\"log\":{"
+        "\"level\":\"warn\"},\"service\":{\"name\":\"orders\"},\"http\":{\"request\":{\"id\":"
+        "\"4bf9\"}},\"container\":{\"id\":\"9c05\",\"name\":\"shop-orders-1\",\"image\":{\"name\":"
+        "\"shop/orders:1.4\"}},\"host\":{\"name\":\"srv-04\"},\"stream\":\"stdout\",\"event\":{"
+        "\"sequence\":4711},\"sku\":\"A-9\",\"qty\":3}");
+    encoder_free(enc);
+    origin_free(o);
+}
+
+static void test_invalid_utf8(void **state)
+{
+    struct encoder *enc = new_encoder();
+    struct record r = {.text_form = TEXT_RAW, .severity = -1, .sequence = 1};
+
+    (void)state;
+    r.text = BYTES_LITERAL("a\xff\x01z");
+    assert_string_equal(
+        encode(enc, &r),
+        "{\"@timestamp\":\"1970-01-01T00:00:00Z\",\"message\":\"a\xef\xbf\xbd\\u0001z\","
+        "\"host\":{\"name\":\"h\"},\"event\":{\"sequence\":1},\"tags\":[\"utf8_"
+        "repaired\"]}");
+    r.text = BYTES_LITERAL("{\"msg\":\"m\",\"a\":\"\xff\"}");
+    assert_string_equal(encode(enc, &r),
+                        "{\"@timestamp\":\"1970-01-01T00:00:00Z\",\"message\":\"m\",\"host\":{"
+                        "\"name\":\"h\"},\"event\":{\"sequence\":1},\"tags\":[\"utf8_repaired\"],"
+                        "\"a\":\"\xef\xbf\xbd\"}");
+    encoder_free(enc);
+}
+
+static void test_all_tags(void **state)
+{
+    struct encoder *enc = new_encoder();
+    struct record r = {.text = BYTES_LITERAL("x"),
+                       .text_form = TEXT_RAW,
+                       .severity = -1,
+                       .tags = TAG_TRUNCATED | TAG_DOCKER_LINE_INVALID | TAG_UTF8_REPAIRED |
+                               TAG_GELF_JOINED};
+
+    (void)state;
+    assert_non_null(strstr(encode(enc, &r), "\"tags\":[\"truncated\",\"docker_line_invalid\","
+                                            "\"utf8_repaired\",\"gelf_joined\"]"));
+    encoder_free(enc);
+}
+
+/* More than a tree holds, or than may be written: the record goes as text, nothing is lost. */
+static void test_too_much(void **state)
+{
+    struct encoder *enc = new_encoder();
+    struct strbuf text = {0};
+    struct record r = {.text_form = TEXT_RAW, .severity = -1};
+    const char *document;
+
+    (void)state;
+    /* 1,025 members: one more than are taken apart */
+    strbuf_add_str(&text, "{\"k0\":0");
+    for (int i = 1; i <= JSON_MAX_MEMBERS; i++)
+        strbuf_printf(&text, ",\"k%d\":%d", i, i);
+    strbuf_add_str(&text, "}");
+    r.text = strbuf_bytes(&text);
+    document = encode(enc, &r);
+    assert_non_null(strstr(document, "\"message\":\"{\\\"k0\\\":0"));
+    assert_non_null(strstr(document, "\"tags\":[\"json_invalid\"]"));
+
+    /* 600 names of 15 levels each: 9,000 nodes */
+    strbuf_clear(&text);
+    strbuf_add_str(&text, "{\"msg\":\"m\"");
+    for (int i = 0; i < 600; i++)
+        strbuf_printf(&text, ",\"k%d.a.a.a.a.a.a.a.a.a.a.a.a.a.a\":%d", i, i);
+    strbuf_add_str(&text, "}");
+    r.text = strbuf_bytes(&text);
+    document = encode(enc, &r);
+    assert_non_null(strstr(document, "\"message\":\"{\\\"msg\\\":\\\"m\\\""));
+    assert_non_null(strstr(document, "k599.a.a"));
+    assert_non_null(strstr(document, "\"tags\":[\"json_invalid\"]"));
+    encoder_free(enc);
+    strbuf_fini(&text);
+}
+
+/* GELF members beyond what a tree holds stay as one text. */
+static void test_too_many_extras(void **state)
+{
+    struct encoder *enc = new_encoder();
+    static struct json_member m[JSON_MAX_MEMBERS];
+    static char keys[JSON_MAX_MEMBERS][48];
+    struct record r = {
+        .text = BYTES_LITERAL("hi"), .text_form = TEXT_RAW, .severity = -1, .extra = m};
+    const char *document;
+
+    (void)state;
+    for (int i = 0; i < JSON_MAX_MEMBERS; i++) {
+        int n = snprintf(keys[i], sizeof keys[i], "k%d.a.a.a.a.a.a.a.a.a.a.a.a.a.a", i);
+
+        m[i] = (struct json_member){.key = bytes_of(keys[i], (size_t)n),
+                                    .value = BYTES_LITERAL("\"v\""),
+                                    .key_hash = json_key_hash(bytes_of(keys[i], (size_t)n)),
+                                    .type = JSON_STRING,
+                                    .flags = JSON_KEY_DOTTED};
+    }
+    r.n_extra = JSON_MAX_MEMBERS;
+    document = encode(enc, &r);
+    assert_non_null(strstr(document, "\"message\":\"hi\""));
+    assert_non_null(strstr(document, "\"original\":\"{\\\"k0.a.a"));
+    assert_non_null(strstr(document, "k1023.a.a.a.a.a.a.a.a.a.a.a.a.a.a\\\":\\\"v\\\"}\""));
+    encoder_free(enc);
+}
+
+static void test_bad_settings(void **state)
+{
+    static const struct {
+        const char *rename_to, *convert_to, *set_name, *set_value, *want;
+    } bad[] = {
+        {"container", NULL, NULL, NULL, "container is set by barge"},
+        {"host.name", NULL, NULL, NULL, "host.name is set by barge"},
+        {"_id", NULL, NULL, NULL, "_id is set by barge"},
+        {"event.sequence", NULL, NULL, NULL, "event.sequence is set by barge"},
+        {"@timestamp", NULL, NULL, NULL, "@timestamp is set by barge"},
+        {"log", NULL, NULL, NULL, "log is an object"},
+        {"a..b", NULL, NULL, NULL, "no field name"},
+        {"x", NULL, NULL, NULL, "cannot become"},
+        {"x.y", NULL, NULL, NULL, "cannot become"},
+        {NULL, "integer", NULL, NULL, "none of string, long, double, boolean"},
+        {NULL, NULL, "message", "\"x\"", "message is set by barge"},
+        {NULL, NULL, "container.id", "\"x\"", "container is set by barge"},
+        {NULL, NULL, "user", "\"x\"", "user is an object"},
+        {NULL, NULL, "tags", "{\"a\":1}", "a word or a list of words"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        struct enrich_settings s = defaults();
+        struct field_pair rename[2] = {{(char *)"x", (char *)bad[i].rename_to}, {NULL, NULL}};
+        struct field_pair convert[2] = {{(char *)"x", (char *)bad[i].convert_to}, {NULL, NULL}};
+        struct field_pair set[2] = {{(char *)bad[i].set_name, (char *)bad[i].set_value},
+                                    {NULL, NULL}};
+        struct error e = {""};
+
+        if (bad[i].rename_to)
+            s.rename = rename;
+        if (bad[i].convert_to)
+            s.convert = convert;
+        if (bad[i].set_name)
+            s.fields = set;
+        assert_null(encoder_create(&s, BYTES_LITERAL("h"), &e));
+        if (!strstr(e.text, bad[i].want))
+            fail_msg("%zu: %s", i, e.text);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_cases),        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_invalid_utf8), cmocka_unit_test(test_all_tags),
+        cmocka_unit_test(test_too_much),     cmocka_unit_test(test_too_many_extras),
+        cmocka_unit_test(test_bad_settings),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
