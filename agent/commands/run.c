@@ -1,0 +1,504 @@
+/*
+ * run: the agent. Puts the house together from the bottom up (buffer, output, inputs, status
+ * pages), runs the loop, and takes it down in the other order.
+ */
+#include "agent/commands/run.h"
+
+#include "agent/base/log.h"
+#include "agent/base/metrics.h"
+#include "agent/base/notify.h"
+#include "agent/base/strbuf.h"
+#include "agent/base/version.h"
+#include "agent/buffer/buffer.h"
+#include "agent/config/config.h"
+#include "agent/inputs/docker.h"
+#include "agent/inputs/gelf.h"
+#include "agent/inputs/replay.h"
+#include "agent/loop/loop.h"
+#include "agent/pipeline/intake.h"
+#include "agent/status/status.h"
+#include "outputs/output.h"
+#include "parsers/document.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define STUCK_MS 10000 /* a round of the loop that takes longer is no progress */
+#define UPKEEP_MS 1000 /* while something waits for room or for the disk */
+
+struct agent {
+    const char *config_path;
+    struct config *config;
+    struct loop *loop;
+    struct buffer *buffer;
+    struct encoder *encoder;
+    struct intake *intake;
+    const struct output_kind_ops *output_ops;
+    void *output;
+    struct docker_input *docker;
+    struct gelf_input *gelf;
+    struct replay_input *replay;
+    struct status *status;
+    int signal_fd;
+    struct loop_io *signals;
+    struct loop_timer *upkeep, *watchdog;
+    uint64_t watchdog_ms;
+    _Atomic bool room; /* the buffer says that there may be room, or that more is durable */
+    _Atomic bool running;
+    bool stopping;
+};
+
+/* ---- what the buffer tells, from its own thread ---- */
+
+static void on_room(void *arg)
+{
+    struct agent *a = arg;
+
+    atomic_store(&a->room, true);
+    loop_wake(a->loop);
+}
+
+static void on_data(void *arg)
+{
+    struct agent *a = arg;
+
+    if (a->output)
+        a->output_ops->wake(a->output);
+}
+
+/* ---- turns ---- */
+
+static void tell_room(struct agent *a)
+{
+    if (a->docker) {
+        docker_input_committed(a->docker);
+        docker_input_room(a->docker);
+    }
+    if (a->gelf)
+        gelf_input_room(a->gelf);
+    if (a->replay) {
+        replay_input_committed(a->replay);
+        replay_input_room(a->replay);
+    }
+}
+
+/* The end of each round of the loop: files get their share, then everything that this round brought
+ * is committed at once. */
+static bool turn(void *arg)
+{
+    struct agent *a = arg;
+    bool more = false;
+
+    if (a->stopping)
+        return false;
+    if (atomic_exchange(&a->room, false))
+        tell_room(a);
+    if (a->docker)
+        more |= docker_input_turn(a->docker);
+    if (a->replay)
+        more |= replay_input_turn(a->replay);
+    if (buffer_commit(a->buffer) == 0) {
+        if (a->docker)
+            docker_input_committed(a->docker);
+        if (a->replay)
+            replay_input_committed(a->replay);
+    } else {
+        more = false; /* the disk refuses: the upkeep timer tries again */
+    }
+    if (!loop_timer_armed(a->upkeep) &&
+        (metric_get(M_BUFFER_FULL) || metric_get(M_DOCKER_AT_RISK) || metric_get(M_DOCKER_HELD)))
+        loop_timer_set(a->upkeep, UPKEEP_MS);
+    return more;
+}
+
+static void upkeep(void *arg)
+{
+    struct agent *a = arg;
+
+    atomic_store(&a->room, true);
+}
+
+static void pet_watchdog(void *arg)
+{
+    struct agent *a = arg;
+
+    notify_state("WATCHDOG=1");
+    loop_timer_set(a->watchdog, a->watchdog_ms / 2);
+}
+
+/* ---- signals ---- */
+
+static void report_problems(const char *path, const struct config_problems *p)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        if (p->list[i].line)
+            fprintf(stderr, "%s:%u:%u: %s\n", path, p->list[i].line, p->list[i].column,
+                    p->list[i].text);
+        else
+            fprintf(stderr, "%s: %s\n", path ? path : "barge", p->list[i].text);
+    }
+}
+
+/* What can be had without a restart: the log's level and format, credentials and certificates. */
+static void reload(struct agent *a)
+{
+    struct config_problems problems = {0};
+    struct config *fresh = config_load(a->config_path, &problems);
+    struct strbuf old_text = {0}, new_text = {0};
+
+    notify_state("RELOADING=1");
+    if (!fresh) {
+        report_problems(a->config_path, &problems);
+        log_info("configuration not reloaded: the old one stays in force",
+                 LOG_STR("file", a->config_path ? a->config_path : ""),
+                 LOG_U64("problems", problems.n));
+    } else {
+        a->config->log_level = fresh->log_level;
+        a->config->log_format = fresh->log_format;
+        log_init(fresh->log_level, fresh->log_format);
+        if (a->output_ops->reload)
+            a->output_ops->reload(a->output);
+        config_print(a->config, &old_text);
+        config_print(fresh, &new_text);
+        log_info("configuration reloaded: log settings, credentials and certificates",
+                 LOG_STR("file", a->config_path ? a->config_path : ""));
+        if (!bytes_equal(strbuf_bytes(&old_text), strbuf_bytes(&new_text)))
+            log_info("other settings have changed and take effect at the next start");
+        config_free(fresh);
+    }
+    strbuf_fini(&old_text);
+    strbuf_fini(&new_text);
+    config_problems_fini(&problems);
+    notify_state("READY=1");
+}
+
+static void on_signal(void *arg, uint32_t events)
+{
+    struct agent *a = arg;
+    struct signalfd_siginfo info;
+
+    (void)events;
+    if (read(a->signal_fd, &info, sizeof info) != sizeof info)
+        return;
+    if (info.ssi_signo == SIGHUP) {
+        reload(a);
+        return;
+    }
+    log_info("stopping", LOG_STR("signal", info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM"));
+    a->stopping = true;
+    loop_stop(a->loop);
+}
+
+/* Once we are stopping, a second signal ends the process at once: nothing is lost by that. */
+static void *second_signal(void *arg)
+{
+    sigset_t set;
+    int sig;
+
+    (void)arg;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    if (sigwait(&set, &sig) == 0)
+        _exit(0);
+    return NULL;
+}
+
+/* ---- status ---- */
+
+static void fill_figures(void *arg)
+{
+    struct agent *a = arg;
+    struct buffer_stats s;
+
+    buffer_stats(a->buffer, &s);
+    metric_set(M_READ, s.read);
+    metric_set(M_DELIVERED, s.delivered);
+    metric_set(M_DUPLICATE, s.duplicate);
+    metric_set(M_DEAD, s.dead_lettered);
+    metric_set(M_BUFFERED, s.buffered);
+    metric_set(M_DROP_BUFFER_FULL, s.dropped[BUFFER_DROP_FULL]);
+    metric_set(M_DROP_TOO_LARGE, s.dropped[BUFFER_DROP_TOO_LARGE]);
+    metric_set(M_DROP_INVALID, s.dropped[BUFFER_DROP_INVALID]);
+    metric_set(M_DROP_DAMAGED, s.damaged);
+    metric_set(M_BUFFER_DAMAGED, s.damaged);
+    metric_set(M_BUFFER_BYTES, s.bytes);
+    metric_set(M_BUFFER_MAX, s.max_bytes);
+    metric_set(M_BUFFER_SEGMENTS, s.segments);
+    metric_set(M_BUFFER_OLDEST, s.oldest_age_s);
+    metric_set(M_BUFFER_FULL, s.full);
+}
+
+static bool is_healthy(void *arg, struct strbuf *why)
+{
+    struct agent *a = arg;
+    uint64_t busy = loop_busy_ms(a->loop);
+
+    if (busy < STUCK_MS)
+        return true;
+    strbuf_printf(why, "the intake has made no progress for %llu s",
+                  (unsigned long long)(busy / 1000));
+    return false;
+}
+
+static bool is_ready(void *arg, struct strbuf *why)
+{
+    struct agent *a = arg;
+
+    if (atomic_load(&a->running))
+        return true;
+    strbuf_add_str(why, "starting or stopping");
+    return false;
+}
+
+/* ---- building ---- */
+
+static int make_folders(const char *path, struct error *e)
+{
+    char *copy = base_strdup(path);
+    int rc = 0;
+
+    for (char *p = copy + 1; rc == 0; p++) {
+        char c = *p;
+
+        if (c != '/' && c != '\0')
+            continue;
+        *p = '\0';
+        if (mkdir(copy, 0700) < 0 && errno != EEXIST)
+            rc = error_set(e, "data_dir: cannot make the folder %s: %s", copy, strerror(errno));
+        *p = c;
+        if (c == '\0')
+            break;
+    }
+    free(copy);
+    return rc;
+}
+
+/* First line of a small file, without its line end; 0 when there is none. */
+static size_t first_line(const char *path, char *to, size_t cap)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n;
+
+    if (fd < 0)
+        return 0;
+    n = read(fd, to, cap - 1);
+    close(fd);
+    if (n <= 0)
+        return 0;
+    to[n] = '\0';
+    to[strcspn(to, "\r\n \t")] = '\0';
+    return strlen(to);
+}
+
+/* The host's name: NODE_NAME (Kubernetes), inside a container the mounted /etc/hostname, else our
+ * own. */
+static void host_name(const struct enrich_settings *s, char *to, size_t cap)
+{
+    const char *node = getenv("NODE_NAME");
+
+    if (strcmp(s->host, "auto") != 0)
+        snprintf(to, cap, "%s", s->host);
+    else if (node && node[0])
+        snprintf(to, cap, "%s", node);
+    else if ((access("/.dockerenv", F_OK) == 0 || access("/run/.containerenv", F_OK) == 0) &&
+             first_line("/etc/hostname", to, cap) > 0)
+        return;
+    else if (gethostname(to, cap) < 0)
+        snprintf(to, cap, "localhost");
+    to[cap - 1] = '\0';
+}
+
+static int open_buffer(struct agent *a, bool *newer, struct error *e)
+{
+    const struct buffer_settings *s = &a->config->buffer;
+    char dir[PATH_MAX];
+
+    if (make_folders(a->config->data_dir, e) < 0)
+        return -1;
+    if ((size_t)snprintf(dir, sizeof dir, "%s/buffer", a->config->data_dir) >= sizeof dir)
+        return error_set(e, "data_dir is too long");
+    a->buffer = buffer_open(
+        &(struct buffer_options){
+            .dir = dir,
+            .max_bytes = s->max_bytes,
+            .min_free_bytes = s->min_free_bytes,
+            .min_free_share = s->min_free_share,
+            .sync_off = s->sync_off,
+            .sync_ms = s->sync_ms,
+            .reserve_bytes = (uint64_t)((double)s->max_bytes * s->gelf_reserve_share),
+            .cannot_wait_max_bytes = (uint64_t)((double)s->max_bytes * s->gelf_max_share),
+            .on_room = on_room,
+            .on_data = on_data,
+            .arg = a,
+        },
+        newer, e);
+    return a->buffer ? 0 : -1;
+}
+
+static int open_pipeline(struct agent *a, struct error *e)
+{
+    const struct config *c = a->config;
+    bool to_file = c->output_kind == OUTPUT_FILE;
+    char host[256];
+
+    host_name(&c->enrich, host, sizeof host);
+    a->encoder = encoder_create(&c->enrich, bytes_str(host), e);
+    if (!a->encoder)
+        return -1;
+    a->intake = intake_create(
+        &(struct intake_options){
+            .buffer = a->buffer,
+            .encoder = a->encoder,
+            .index_pattern = to_file ? c->file.path : c->elasticsearch.index,
+            .index_window_ms = to_file ? 0 : c->elasticsearch.index_window_ms,
+        },
+        e);
+    return a->intake ? 0 : -1;
+}
+
+static const struct origin *find_origin(void *arg, struct bytes container_id)
+{
+    struct agent *a = arg;
+
+    return a->docker ? docker_input_origin(a->docker, container_id) : NULL;
+}
+
+static int start_inputs(struct agent *a, struct error *e)
+{
+    const struct config *c = a->config;
+
+    if (c->docker.enabled) {
+        a->docker = docker_input_start(&c->docker, a->loop, a->intake, e);
+        if (!a->docker)
+            return -1;
+    }
+    if (c->gelf.udp[0] || c->gelf.tcp[0]) {
+        a->gelf = gelf_input_start(&c->gelf, a->loop, a->intake, find_origin, a, e);
+        if (!a->gelf)
+            return -1;
+    }
+    a->replay = replay_input_start(c->data_dir, a->loop, a->intake, e);
+    return a->replay ? 0 : -1;
+}
+
+static int start(struct agent *a, bool *newer, struct error *e)
+{
+    a->loop = loop_create();
+    if (open_buffer(a, newer, e) < 0 || open_pipeline(a, e) < 0)
+        return -1;
+    a->output_ops = output_kinds[a->config->output_kind];
+    a->output =
+        a->output_ops->start(&(struct output_options){.config = a->config, .buffer = a->buffer}, e);
+    if (!a->output)
+        return -1;
+    a->status = NULL;
+    if (a->config->status_listen[0]) {
+        a->status =
+            status_start(a->config->status_listen, fill_figures, is_healthy, is_ready, a, e);
+        if (!a->status)
+            return -1;
+    }
+    if (start_inputs(a, e) < 0)
+        return -1;
+    a->signals = loop_io_add(a->loop, a->signal_fd, EPOLLIN, on_signal, a);
+    a->upkeep = loop_timer_add(a->loop, upkeep, a);
+    a->watchdog = loop_timer_add(a->loop, pet_watchdog, a);
+    a->watchdog_ms = notify_watchdog_ms();
+    if (a->watchdog_ms)
+        loop_timer_set(a->watchdog, a->watchdog_ms / 2);
+    loop_set_turn(a->loop, turn, a);
+    return 0;
+}
+
+/* Takes down what stands, also after a start that failed half-way. */
+static void stop(struct agent *a)
+{
+    atomic_store(&a->running, false);
+    if (a->docker)
+        docker_input_stop(a->docker);
+    if (a->gelf)
+        gelf_input_stop(a->gelf);
+    if (a->replay)
+        replay_input_stop(a->replay);
+    if (a->buffer)
+        buffer_commit(a->buffer);
+    if (a->output)
+        a->output_ops->stop(a->output, a->config->shutdown_timeout_ms);
+    a->output = NULL;
+    status_stop(a->status);
+    intake_free(a->intake);
+    encoder_free(a->encoder);
+    if (a->buffer)
+        buffer_close(a->buffer);
+    if (a->loop) {
+        loop_io_remove(&a->signals);
+        loop_timer_remove(&a->upkeep);
+        loop_timer_remove(&a->watchdog);
+        loop_destroy(a->loop);
+    }
+}
+
+static int block_signals(void)
+{
+    sigset_t set;
+
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+int command_run(const char *config_path)
+{
+    struct agent a = {.config_path = config_path};
+    struct config_problems problems = {0};
+    struct error error = {""};
+    pthread_t second;
+    bool newer = false;
+    int status = 0;
+
+    a.config = config_load(config_path, &problems);
+    if (!a.config) {
+        report_problems(config_path, &problems);
+        config_problems_fini(&problems);
+        return 2;
+    }
+    config_problems_fini(&problems);
+    log_init(a.config->log_level, a.config->log_format);
+    umask(077);
+    a.signal_fd = block_signals();
+    if (a.signal_fd < 0)
+        base_die("no signal descriptor: %s", strerror(errno));
+    if (start(&a, &newer, &error) < 0) {
+        log_error("cannot start", LOG_STR("why", error.text));
+        status = newer ? 2 : 1;
+    } else {
+        atomic_store(&a.running, true);
+        log_info("barge is running", LOG_STR("version", BARGE_VERSION),
+                 LOG_STR("data_dir", a.config->data_dir), LOG_STR("output", a.output_ops->name));
+        notify_state("READY=1");
+        loop_run(a.loop);
+        notify_state("STOPPING=1");
+    }
+    if (pthread_create(&second, NULL, second_signal, NULL) == 0)
+        pthread_detach(second);
+    stop(&a);
+    close(a.signal_fd);
+    config_free(a.config);
+    return status;
+}
