@@ -39,6 +39,20 @@ const char *json_string_end(const char *p, const char *end, uint8_t *flags)
     return kernel->string_end(p, end, flags);
 }
 
+#define FOUR(x) x, x, x, x
+#define FILLED(x)                                                                                  \
+    {                                                                                              \
+        FOUR(FOUR(x)), FOUR(FOUR(x))                                                               \
+    }
+
+const struct json_filled json_filled = {
+    .quote = FILLED('"'),
+    .backslash = FILLED('\\'),
+    .blank = FILLED(' '),
+    .digit_0 = FILLED('0'),
+    .nine = FILLED(9),
+};
+
 /* ---- escapes ---- */
 
 const char json_escapes[256] = {['"'] = '"',  ['\\'] = '\\', ['/'] = '/',  ['b'] = '\b',
@@ -169,12 +183,12 @@ size_t json_unescaped_length(struct bytes s)
     return total;
 }
 
-uint8_t json_string_flags(struct bytes inside, bool (*utf8_valid)(const char *p, size_t n))
+bool json_has_control(struct bytes s)
 {
-    for (size_t i = 0; i < inside.n; i++)
-        if ((unsigned char)inside.p[i] < 0x20)
-            return JSON_NEEDS_REWRITE;
-    return inside.n == 0 || utf8_valid(inside.p, inside.n) ? 0 : JSON_NEEDS_REWRITE;
+    for (size_t i = 0; i < s.n; i++)
+        if ((unsigned char)s.p[i] < 0x20)
+            return true;
+    return false;
 }
 
 /* ---- keys ---- */

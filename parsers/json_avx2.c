@@ -3,8 +3,9 @@
  * "Validating UTF-8 In Less Than One Instruction Per Byte" (Keiser and Lemire, 2020).
  */
 #ifdef __x86_64__
-#include "agent/base/utf8.h"
 #include "parsers/json_kernel.h"
+
+#include "agent/base/utf8.h"
 
 #include <immintrin.h>
 
@@ -32,6 +33,16 @@ static inline void v_store(char *p, vec v)
     _mm256_storeu_si256((__m256i *)(void *)p, v);
 }
 
+/* Compilers clear the register before, for the sake of processors of 2013, and extend it
+ * afterwards. */
+static inline size_t first_bit(uint32_t bits)
+{
+    uint64_t i;
+
+    __asm__("tzcntl %1, %k0" : "=r"(i) : "r"(bits) : "cc");
+    return i;
+}
+
 static inline vec v_zero(void)
 {
     return _mm256_setzero_si256();
@@ -57,19 +68,36 @@ static inline uint32_t mask(vec v)
     return (uint32_t)_mm256_movemask_epi8(v);
 }
 
+#define FILLED(name) v_load((const char *)json_filled.name)
+
+/* Sixteen bytes, twice. */
+static inline vec table(const uint8_t t[16])
+{
+    return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)t));
+}
+
 static inline vec equal(vec v, char c)
 {
     return _mm256_cmpeq_epi8(v, _mm256_set1_epi8(c));
 }
 
-static inline uint32_t v_eq(vec v, char c)
+static inline uint32_t v_quotes(vec v)
 {
-    return mask(equal(v, c));
+    return mask(_mm256_cmpeq_epi8(v, FILLED(quote)));
 }
 
+static inline uint32_t v_backslashes(vec v)
+{
+    return mask(_mm256_cmpeq_epi8(v, FILLED(backslash)));
+}
+
+/* A byte is a stop if it is what the table has for its lower half. (Those from 0x80 on find zeros.)
+ */
 static inline uint32_t v_stops(vec v)
 {
-    return mask(_mm256_or_si256(equal(v, '"'), equal(v, '\\')));
+    static const uint8_t stops[16] = {[0] = 1, ['"' & 15] = '"', ['\\' & 15] = '\\'};
+
+    return mask(_mm256_cmpeq_epi8(_mm256_shuffle_epi8(table(stops), v), v));
 }
 
 static inline bool v_has_control(vec v)
@@ -82,6 +110,11 @@ static inline bool v_has_high(vec v)
     return mask(v) != 0;
 }
 
+static inline uint32_t v_highs(vec v)
+{
+    return mask(v);
+}
+
 /* Compared as signed, what is not ASCII is below the blank too. */
 static inline uint32_t v_breaks(vec v)
 {
@@ -92,14 +125,30 @@ static inline uint32_t v_breaks(vec v)
 
 static inline uint32_t v_nondigits(vec v)
 {
-    vec from_zero = _mm256_sub_epi8(v, _mm256_set1_epi8('0'));
+    vec from_zero = _mm256_sub_epi8(v, FILLED(digit_0));
 
-    return ~mask(_mm256_cmpeq_epi8(_mm256_min_epu8(from_zero, _mm256_set1_epi8(9)), from_zero));
+    return ~mask(_mm256_cmpeq_epi8(_mm256_min_epu8(from_zero, FILLED(nine)), from_zero));
+}
+
+#define FILLED_16(name) _mm_load_si128((const __m128i *)(const void *)json_filled.name)
+
+static inline uint32_t separators(__m128i x)
+{
+    static const uint8_t all[16] = {
+        [0] = 1, ['-' & 15] = '-', ['.' & 15] = '.', ['_' & 15] = '_' | 0x20};
+    __m128i t = _mm_loadu_si128((const __m128i *)(const void *)all);
+
+    return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_shuffle_epi8(t, x), x));
+}
+
+static inline uint64_t high_half(__m128i x)
+{
+    return (uint64_t)_mm_extract_epi64(x, 1);
 }
 
 #include "parsers/json_key_hash.inc"
 
-static inline __attribute__((always_inline)) uint32_t v_key_hash(vec v, unsigned k, const char *p,
+static inline __attribute__((always_inline)) uint32_t v_key_hash(vec v, size_t k, const char *p,
                                                                  uint8_t *flags)
 {
     if (LIKELY(k <= 16))
@@ -109,29 +158,93 @@ static inline __attribute__((always_inline)) uint32_t v_key_hash(vec v, unsigned
     return json_key_hash(bytes_of(p, k));
 }
 
-static bool utf8_valid(const char *p, size_t n)
+/* What stands n bytes before each byte of v; zeros before the first. */
+#define SHIFTED(v, n) _mm256_alignr_epi8((v), _mm256_permute2x128_si256((v), (v), 0x08), 16 - (n))
+
+/* Nonzero where v, that begins with a character, is not UTF-8; a character that v cuts is no error.
+ * Three tables, over the halves of a byte and the first half of the next, have a bit for each way
+ * to be wrong; a way that all three confirm is one. */
+static inline vec utf8_errors(vec v)
 {
-    const char *end = p + n;
+    enum {
+        TOO_SHORT = 1,    /* a lead byte and no continuation */
+        TOO_LONG = 2,     /* ASCII and a continuation */
+        OVERLONG_3 = 4,   /* E0 80..9F */
+        TOO_LARGE = 8,    /* F4 90..BF, F5..FF 80..BF */
+        SURROGATE = 16,   /* ED A0..BF */
+        OVERLONG_2 = 32,  /* C0..C1 */
+        TOO_LARGE_8 = 64, /* F5..FF 80..8F */
+        OVERLONG_4 = 64,  /* F0 80..8F */
+        TWO_CONTS = 128,  /* two continuations: right only behind a lead byte of three or four */
+        CARRY = TOO_SHORT | TOO_LONG | TWO_CONTS
+    };
+    static const uint8_t first_high[16] = {TOO_LONG,
+                                           TOO_LONG,
+                                           TOO_LONG,
+                                           TOO_LONG,
+                                           TOO_LONG,
+                                           TOO_LONG,
+                                           TOO_LONG,
+                                           TOO_LONG,
+                                           TWO_CONTS,
+                                           TWO_CONTS,
+                                           TWO_CONTS,
+                                           TWO_CONTS,
+                                           TOO_SHORT | OVERLONG_2,
+                                           TOO_SHORT,
+                                           TOO_SHORT | OVERLONG_3 | SURROGATE,
+                                           TOO_SHORT | TOO_LARGE | TOO_LARGE_8 | OVERLONG_4};
+    static const uint8_t first_low[16] = {CARRY | OVERLONG_3 | OVERLONG_2 | OVERLONG_4,
+                                          CARRY | OVERLONG_2,
+                                          CARRY,
+                                          CARRY,
+                                          CARRY | TOO_LARGE,
+                                          CARRY | TOO_LARGE | TOO_LARGE_8,
+                                          CARRY | TOO_LARGE | TOO_LARGE_8,
+                                          CARRY | TOO_LARGE | TOO_LARGE_8,
+                                          CARRY | TOO_LARGE | TOO_LARGE_8,
+                                          CARRY | TOO_LARGE | TOO_LARGE_8,
+                                          CARRY | TOO_LARGE | TOO_LARGE_8,
+                                          CARRY | TOO_LARGE | TOO_LARGE_8,
+                                          CARRY | TOO_LARGE | TOO_LARGE_8,
+                                          CARRY | TOO_LARGE | TOO_LARGE_8 | SURROGATE,
+                                          CARRY | TOO_LARGE | TOO_LARGE_8,
+                                          CARRY | TOO_LARGE | TOO_LARGE_8};
+    static const uint8_t second_high[16] = {
+        TOO_SHORT,
+        TOO_SHORT,
+        TOO_SHORT,
+        TOO_SHORT,
+        TOO_SHORT,
+        TOO_SHORT,
+        TOO_SHORT,
+        TOO_SHORT,
+        TOO_LONG | OVERLONG_2 | TWO_CONTS | OVERLONG_3 | TOO_LARGE_8 | OVERLONG_4,
+        TOO_LONG | OVERLONG_2 | TWO_CONTS | OVERLONG_3 | TOO_LARGE,
+        TOO_LONG | OVERLONG_2 | TWO_CONTS | SURROGATE | TOO_LARGE,
+        TOO_LONG | OVERLONG_2 | TWO_CONTS | SURROGATE | TOO_LARGE,
+        TOO_SHORT,
+        TOO_SHORT,
+        TOO_SHORT,
+        TOO_SHORT};
+    const vec low_half = _mm256_set1_epi8(0x0f);
+    vec first = SHIFTED(v, 1);
+    vec wrong = _mm256_and_si256(
+        _mm256_and_si256(
+            _mm256_shuffle_epi8(table(first_high),
+                                _mm256_and_si256(_mm256_srli_epi16(first, 4), low_half)),
+            _mm256_shuffle_epi8(table(first_low), _mm256_and_si256(first, low_half))),
+        _mm256_shuffle_epi8(table(second_high),
+                            _mm256_and_si256(_mm256_srli_epi16(v, 4), low_half)));
+    /* The high bit where a third or fourth byte must be. */
+    vec third = _mm256_subs_epu8(SHIFTED(v, 2), _mm256_set1_epi8((char)(0xe0 - 0x80)));
+    vec fourth = _mm256_subs_epu8(SHIFTED(v, 3), _mm256_set1_epi8((char)(0xf0 - 0x80)));
+    vec expected = _mm256_and_si256(_mm256_or_si256(third, fourth), _mm256_set1_epi8((char)0x80));
 
-    while (p < end) {
-        if (end - p >= JSON_W) {
-            uint32_t high = mask(v_load(p));
-
-            if (high == 0) {
-                p += JSON_W;
-                continue;
-            }
-            p += __builtin_ctz(high);
-        }
-
-        size_t k = utf8_length(p, (size_t)(end - p));
-
-        if (k == 0)
-            return false;
-        p += k;
-    }
-    return true;
+    return _mm256_xor_si256(expected, wrong);
 }
+
+#define V_UTF8_VALID(v) _mm256_testz_si256(utf8_errors(v), utf8_errors(v))
 
 static bool kernel_usable(void)
 {

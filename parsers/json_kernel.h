@@ -34,6 +34,9 @@ extern const struct json_kernel json_kernel_avx2;
 
 /* ---- what the kernels share: small, or off the hot path (json.c) ---- */
 
+/* Beside the flags of a key: a blank that is a control character stands before its colon. */
+#define JSON_CONTROL_BLANK 128
+
 /* What a backslash and this character stand for, 0 when that is no escape. 'u' is left out. */
 extern const char json_escapes[256];
 
@@ -49,8 +52,8 @@ const char *json_escape_decode(const char *p, const char *end, char *to, size_t 
  * fit. */
 const char *json_number_end(const char *p, const char *end, uint8_t *flags);
 
-/* Flags of a string's inside that may hold control characters or invalid UTF-8. */
-uint8_t json_string_flags(struct bytes inside, bool (*utf8_valid)(const char *p, size_t n));
+/* Whether s holds a control character. */
+bool json_has_control(struct bytes s);
 
 /* Whether two keys are the same once escapes are undone and broken bytes repaired. */
 bool json_keys_same(struct bytes a, struct bytes b);
@@ -66,15 +69,28 @@ bool json_any_keys_same(const struct json_member *m, size_t n);
  * (empty, blank, or with such a part between dots). */
 bool json_key_unfit(struct bytes key);
 
+/* Vectors of one byte each, where the compiler does not see what is in them: it would build a
+ * constant anew at every use, in three instructions. */
+struct json_filled {
+    uint8_t quote[32], backslash[32], blank[32], digit_0[32], nine[32];
+} __attribute__((aligned(32)));
+
+extern const struct json_filled json_filled __attribute__((visibility("hidden")));
+
 #define JSON_HASH_A 0x9e3779b97f4a7c15u
 #define JSON_HASH_B 0xd6e8feb86659fd93u
+
+static inline uint64_t json_hash_mix(uint64_t a, uint64_t b)
+{
+    __extension__ unsigned __int128 x = (unsigned __int128)a * b;
+
+    return (uint64_t)x ^ (uint64_t)(x >> 64);
+}
 
 /* One step of the key hash over 16 bytes of folded key, zeros behind its end. */
 static inline uint64_t json_hash_step(uint64_t h, uint64_t a, uint64_t b)
 {
-    __extension__ unsigned __int128 x =
-        (unsigned __int128)(a ^ JSON_HASH_A ^ h) * (b ^ JSON_HASH_B);
-    return (uint64_t)x ^ (uint64_t)(x >> 64);
+    return json_hash_mix(a ^ JSON_HASH_A ^ h, b ^ JSON_HASH_B);
 }
 
 static inline bool json_is_blank(char c)

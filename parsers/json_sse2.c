@@ -22,6 +22,11 @@ static inline void v_store(char *p, vec v)
     _mm_storeu_si128((__m128i *)(void *)p, v);
 }
 
+static inline size_t first_bit(uint32_t bits)
+{
+    return (size_t)(unsigned)__builtin_ctz(bits);
+}
+
 static inline vec v_zero(void)
 {
     return _mm_setzero_si128();
@@ -52,9 +57,16 @@ static inline vec equal(vec v, char c)
     return _mm_cmpeq_epi8(v, _mm_set1_epi8(c));
 }
 
-static inline uint32_t v_eq(vec v, char c)
+#define FILLED_16(name) v_load((const char *)json_filled.name)
+
+static inline uint32_t v_quotes(vec v)
 {
-    return mask(equal(v, c));
+    return mask(equal(v, '"'));
+}
+
+static inline uint32_t v_backslashes(vec v)
+{
+    return mask(equal(v, '\\'));
 }
 
 static inline uint32_t v_stops(vec v)
@@ -72,6 +84,11 @@ static inline bool v_has_high(vec v)
     return mask(v) != 0;
 }
 
+static inline uint32_t v_highs(vec v)
+{
+    return mask(v);
+}
+
 /* Compared as signed, what is not ASCII is below the blank too. */
 static inline uint32_t v_breaks(vec v)
 {
@@ -87,36 +104,22 @@ static inline uint32_t v_nondigits(vec v)
     return mask(_mm_cmpeq_epi8(_mm_min_epu8(from_zero, _mm_set1_epi8(9)), from_zero)) ^ 0xffff;
 }
 
+static inline uint32_t separators(__m128i x)
+{
+    return mask(_mm_or_si128(equal(x, '_' | 0x20), _mm_or_si128(equal(x, '-'), equal(x, '.'))));
+}
+
+static inline uint64_t high_half(__m128i x)
+{
+    return (uint64_t)_mm_cvtsi128_si64(_mm_unpackhi_epi64(x, x));
+}
+
 #include "parsers/json_key_hash.inc"
 
-static inline uint32_t v_key_hash(vec v, unsigned k, const char *p, uint8_t *flags)
+static inline uint32_t v_key_hash(vec v, size_t k, const char *p, uint8_t *flags)
 {
     (void)p;
     return key_hash_16(v, k, flags);
-}
-
-static bool utf8_valid(const char *p, size_t n)
-{
-    const char *end = p + n;
-
-    while (p < end) {
-        if (end - p >= JSON_W) {
-            uint32_t high = mask(v_load(p));
-
-            if (high == 0) {
-                p += JSON_W;
-                continue;
-            }
-            p += __builtin_ctz(high);
-        }
-
-        size_t k = utf8_length(p, (size_t)(end - p));
-
-        if (k == 0)
-            return false;
-        p += k;
-    }
-    return true;
 }
 
 static bool kernel_usable(void)

@@ -39,6 +39,11 @@ static inline uint32_t gather(uint64_t highs)
     return (uint32_t)(((highs & HIGHS) >> 7) * 0x0102040810204080u >> 56);
 }
 
+static inline size_t first_bit(uint32_t bits)
+{
+    return (size_t)(unsigned)__builtin_ctz(bits);
+}
+
 static inline vec v_zero(void)
 {
     return 0;
@@ -75,6 +80,16 @@ static inline uint32_t v_eq(vec v, char c)
     return gather(~((x & SEVENS) + SEVENS) & ~x);
 }
 
+static inline uint32_t v_quotes(vec v)
+{
+    return v_eq(v, '"');
+}
+
+static inline uint32_t v_backslashes(vec v)
+{
+    return v_eq(v, '\\');
+}
+
 static inline uint32_t v_stops(vec v)
 {
     return v_eq(v, '"') | v_eq(v, '\\');
@@ -90,6 +105,11 @@ static inline bool v_has_high(vec v)
     return (v & HIGHS) != 0;
 }
 
+static inline uint32_t v_highs(vec v)
+{
+    return gather(v);
+}
+
 static inline uint32_t v_breaks(vec v)
 {
     return v_stops(v) | gather(below(v, 0x20) | (v & HIGHS));
@@ -100,32 +120,13 @@ static inline uint32_t v_nondigits(vec v)
     return gather(~(below(v, '9' + 1) & ~below(v, '0')));
 }
 
-static inline uint32_t v_key_hash(vec v, unsigned k, const char *p, uint8_t *flags)
+static inline uint32_t v_key_hash(vec v, size_t k, const char *p, uint8_t *flags)
 {
     uint32_t dots = v_eq(v, '.') & ((1u << k) - 1);
 
     if (dots)
         *flags |= JSON_KEY_DOTTED;
     return json_key_hash(bytes_of(p, k));
-}
-
-static bool utf8_valid(const char *p, size_t n)
-{
-    const char *end = p + n;
-
-    while (p < end) {
-        if (end - p >= JSON_W && !v_has_high(v_load(p))) {
-            p += JSON_W;
-            continue;
-        }
-
-        size_t k = utf8_length(p, (size_t)(end - p));
-
-        if (k == 0)
-            return false;
-        p += k;
-    }
-    return true;
 }
 
 static bool kernel_usable(void)
