@@ -1,18 +1,37 @@
 #include "outputs/output.h"
 
+#include <endian.h>
+
 /* In byte order, so that ids sort as the bytes do. */
 static const char alphabet[64 + 1] =
     "-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz";
 
+/* Both characters of twelve bits at once: ids are written for every record, and this is half of one
+ * at a time's cost. */
+static char pairs[1 << 12][2];
+
+__attribute__((constructor)) static void pairs_fill(void)
+{
+    for (unsigned i = 0; i < ARRAY_LEN(pairs); i++) {
+        pairs[i][0] = alphabet[i >> 6];
+        pairs[i][1] = alphabet[i & 63];
+    }
+}
+
 void output_id_text(const uint8_t id[BUFFER_ID_BYTES], char to[OUTPUT_ID_CHARS])
 {
-    for (size_t i = 0, o = 0; i < BUFFER_ID_BYTES; i += 3, o += 4) {
-        uint32_t v = (uint32_t)id[i] << 16 | (uint32_t)id[i + 1] << 8 | id[i + 2];
+    for (size_t i = 0, o = 0; i < BUFFER_ID_BYTES; i += 6, o += 8) {
+        uint64_t v;
+        uint32_t high;
+        uint16_t low;
 
-        to[o] = alphabet[v >> 18];
-        to[o + 1] = alphabet[v >> 12 & 63];
-        to[o + 2] = alphabet[v >> 6 & 63];
-        to[o + 3] = alphabet[v & 63];
+        memcpy(&high, id + i, sizeof high);
+        memcpy(&low, id + i + sizeof high, sizeof low);
+        v = (uint64_t)be32toh(high) << 16 | be16toh(low);
+        memcpy(to + o, pairs[v >> 36], 2);
+        memcpy(to + o + 2, pairs[v >> 24 & 0xfff], 2);
+        memcpy(to + o + 4, pairs[v >> 12 & 0xfff], 2);
+        memcpy(to + o + 6, pairs[v & 0xfff], 2);
     }
 }
 

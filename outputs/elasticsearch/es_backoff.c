@@ -13,10 +13,11 @@ uint64_t es_random_next(struct es_random *r)
 
 uint64_t es_backoff_ms(unsigned attempt, uint64_t base_ms, uint64_t cap_ms, struct es_random *r)
 {
-    uint64_t ceiling = base_ms;
+    uint64_t ceiling = base_ms, ms;
 
     for (unsigned i = 1; i < attempt && ceiling < cap_ms; i++)
         ceiling *= 2;
     ceiling = MIN(ceiling, cap_ms);
-    return MAX(SHORTEST_MS, (es_random_next(r) >> 11) % (ceiling + 1));
+    ms = (es_random_next(r) >> 11) % (ceiling + 1);
+    return MAX(ms, SHORTEST_MS);
 }

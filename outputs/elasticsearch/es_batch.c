@@ -30,7 +30,7 @@ void es_batch_clear(struct es_batch *b)
     *b = fresh;
 }
 
-static uint16_t name_number(struct es_batch *b, struct bytes index)
+uint16_t es_batch_name(struct es_batch *b, struct bytes index)
 {
     /* From the end: records of one index follow each other as a rule. */
     for (size_t i = b->n_names; i-- > 0;)
@@ -68,17 +68,13 @@ static struct es_ref *add(struct es_batch *b)
     return &b->refs[b->n++];
 }
 
-void es_batch_add(struct es_batch *b, const struct buffer_record *r, struct bytes text,
-                  unsigned flags)
+void es_batch_add(struct es_batch *b, const struct buffer_record *r, uint16_t name)
 {
-    struct es_ref *ref = add(b);
-
-    ref->at = r->at;
-    ref->seq = r->seq;
-    ref->size = (uint32_t)buffer_record_size(r);
-    ref->index = name_number(b, r->index);
-    ref->text = keep_text(b, text);
-    ref->flags = (uint8_t)flags;
+    *add(b) = (struct es_ref){.at = r->at,
+                              .seq = r->seq,
+                              .size = (uint32_t)buffer_record_size(r),
+                              .index = name,
+                              .text = UINT32_MAX};
 }
 
 void es_batch_add_ref(struct es_batch *b, const struct es_batch *from, const struct es_ref *ref,
@@ -86,7 +82,7 @@ void es_batch_add_ref(struct es_batch *b, const struct es_batch *from, const str
 {
     struct es_ref copy = *ref;
 
-    copy.index = name_number(b, es_batch_index(from, ref));
+    copy.index = es_batch_name(b, es_batch_index(from, ref));
     copy.text = keep_text(b, text);
     copy.flags = (uint8_t)flags;
     *add(b) = copy;

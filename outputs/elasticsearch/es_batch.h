@@ -72,10 +72,12 @@ void es_batch_free(struct es_batch *b);
 /* Forgets everything but the memory. */
 void es_batch_clear(struct es_batch *b);
 
-/* Adds a record; text may be empty. */
-void es_batch_add(struct es_batch *b, const struct buffer_record *r, struct bytes text,
-                  unsigned flags);
-/* Adds a record of another batch. text: as above. */
+/* The number of an index name in the batch; adds it when it is new. */
+uint16_t es_batch_name(struct es_batch *b, struct bytes index);
+
+/* Adds a record of the index with that number, without a text. */
+void es_batch_add(struct es_batch *b, const struct buffer_record *r, uint16_t name);
+/* Adds a record of another batch. text: why it was refused, or none. */
 void es_batch_add_ref(struct es_batch *b, const struct es_batch *from, const struct es_ref *ref,
                       struct bytes text, unsigned flags);
 

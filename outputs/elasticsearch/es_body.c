@@ -60,7 +60,6 @@ void es_body_clear(struct es_body *b)
     strbuf_clear(&b->edits);
     strbuf_clear(&b->prefixes);
     b->n_prefixes = 0;
-    b->last = NULL;
     for (size_t i = 0; i < SLOTS; i++)
         b->slots[i].used = false;
 }
@@ -80,15 +79,12 @@ static bool slot_is(const struct es_index_slot *s, struct bytes index)
     return bytes_equal(index, bytes_of(s->name, s->n));
 }
 
-/* The number of the prefix for an index name. Records of one index follow each other as a rule. */
-static uint32_t prefix_of(struct es_body *b, struct bytes index)
+uint32_t es_body_prefix(struct es_body *b, struct bytes index)
 {
-    struct es_index_slot *s = b->last;
+    struct es_index_slot *s;
 
-    if (LIKELY(s != NULL && slot_is(s, index)))
-        return s->prefix;
     ASSERT(index.n <= BUFFER_MAX_INDEX);
-    s = b->last = &b->slots[hash_64(0, index.p, index.n) % SLOTS];
+    s = &b->slots[hash_64(0, index.p, index.n) % SLOTS];
     if (s->used && slot_is(s, index))
         return s->prefix;
     if (b->n_prefixes + 2 > b->prefixes_cap) {
@@ -107,10 +103,10 @@ static uint32_t prefix_of(struct es_body *b, struct bytes index)
     return s->prefix;
 }
 
-static struct es_part *add(struct es_body *b, const struct buffer_record *r, size_t n)
+static struct es_part *add(struct es_body *b, const struct buffer_record *r, uint32_t prefix,
+                           size_t n)
 {
     struct es_part *p;
-    uint32_t prefix = prefix_of(b, r->index);
 
     if (UNLIKELY(b->n == b->parts_cap)) {
         b->parts_cap = MAX(256, b->parts_cap * 2);
@@ -125,14 +121,15 @@ static struct es_part *add(struct es_body *b, const struct buffer_record *r, siz
     return p;
 }
 
-void es_body_add(struct es_body *b, const struct buffer_record *r)
+void es_body_add(struct es_body *b, const struct buffer_record *r, uint32_t prefix)
 {
-    add(b, r, r->document.n)->document = r->document.p;
+    add(b, r, prefix, r->document.n)->document = r->document.p;
 }
 
-void es_body_add_edited(struct es_body *b, const struct buffer_record *r, struct bytes document)
+void es_body_add_edited(struct es_body *b, const struct buffer_record *r, uint32_t prefix,
+                        struct bytes document)
 {
-    struct es_part *p = add(b, r, document.n);
+    struct es_part *p = add(b, r, prefix, document.n);
 
     p->document = NULL;
     p->edit = (uint32_t)b->edits.n;

@@ -30,8 +30,7 @@ struct es_body {
     uint32_t *prefix_at;    /* owned; where each begins; [n_prefixes] is the end */
     size_t n_prefixes, prefixes_cap;
     struct es_index_slot *slots; /* owned; which prefix an index name has */
-    struct es_index_slot *last;
-    size_t part, offset; /* reading position: offset within the part */
+    size_t part, offset;         /* reading position: offset within the part */
 };
 
 struct es_body *es_body_create(size_t cap);
@@ -43,10 +42,14 @@ void es_body_clear(struct es_body *b);
 /* Makes mem at least cap bytes large. Only while it is empty. */
 void es_body_grow(struct es_body *b, size_t cap);
 
+/* The number of the action line's beginning for an index; good until es_body_clear. */
+uint32_t es_body_prefix(struct es_body *b, struct bytes index);
+
 /* Adds a record whose slices lie in mem. */
-void es_body_add(struct es_body *b, const struct buffer_record *r);
+void es_body_add(struct es_body *b, const struct buffer_record *r, uint32_t prefix);
 /* Adds a record with another document, which is copied. */
-void es_body_add_edited(struct es_body *b, const struct buffer_record *r, struct bytes document);
+void es_body_add_edited(struct es_body *b, const struct buffer_record *r, uint32_t prefix,
+                        struct bytes document);
 
 /* Reads the next bytes of the body, at most room; 0 at its end. */
 size_t es_body_read(struct es_body *b, char *to, size_t room);

@@ -12,7 +12,7 @@
 
 #include <stdlib.h>
 
-#define BODIES_BYTES (4u << 20)
+#define BODIES_BYTES (2u << 20)
 #define FREE_BATCHES_MAX 32
 #define UPKEEP_MS 1000
 /* A limit that a host taught is tried again at double size after so long. */
@@ -191,7 +191,8 @@ static bool from_lanes(struct es *es, uint64_t now_ms, struct work *w, uint64_t 
             if (w->batch != NULL)
                 return true;
         } else {
-            es_body_add(w->body, &lane->sample.record);
+            es_body_add(w->body, &lane->sample.record,
+                        es_body_prefix(w->body, lane->sample.record.index));
             w->lane = lane;
             lane->under_way++;
             return true;
@@ -386,7 +387,7 @@ static struct buffer_point place_of(const struct es *es, uint64_t seq)
         for (size_t k = es->lanes.list[i]->first; k < es->lanes.list[i]->n; k++)
             if (es->lanes.list[i]->runs[k].seq == seq)
                 return es->lanes.list[i]->runs[k].at;
-    ASSERT(!"an open record has a place");
+    ASSERT(false && "an open record has a place");
     return (struct buffer_point){0};
 }
 

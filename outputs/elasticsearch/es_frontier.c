@@ -73,7 +73,7 @@ static void count(struct buffer_outcome *o, enum es_end how)
     case ES_OPEN:
         break;
     }
-    ASSERT(!"an end");
+    ASSERT(false && "an end");
 }
 
 void es_frontier_read(struct es_frontier *f, struct buffer_cursor end)
@@ -125,7 +125,7 @@ static struct es_stretch *find(struct es_frontier *f, uint64_t seq)
             return &f->list[mid];
         }
     }
-    ASSERT(!"a record that was read");
+    ASSERT(false && "a record that was read");
     return NULL;
 }
 

@@ -15,7 +15,7 @@
 #define PATH "/_bulk?filter_path=errors,items.*.status,items.*.error"
 
 #define CONNECT_MS 10000
-#define UPLOAD_BUFFER (128L << 10)
+#define UPLOAD_BUFFER (64L << 10)
 #define RECEIVE_BUFFER (32L << 10)
 #define ERROR_BODY_MAX (32u << 10)
 #define RETRY_AFTER_MAX_MS 60000

@@ -61,7 +61,7 @@ void es_lanes_close(struct es_lanes *l, struct es_lane *lane)
             return;
         }
     }
-    ASSERT(!"a lane of these");
+    ASSERT(false && "a lane of these");
 }
 
 void es_lane_put(struct es_lanes *l, struct es_lane *lane, struct buffer_point at, uint64_t seq,

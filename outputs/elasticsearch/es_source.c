@@ -18,34 +18,41 @@
 /* A parked index is tried with a copy of a small record. */
 #define SAMPLE_MAX_BYTES 4096
 
-/* What is known of the index of the record before, which is this one's as a rule. */
+/* What is known of the index of the record before, which is this one's as a rule. Begin with a
+ * zeroed one for each batch and body. */
 struct look {
     struct bytes index;
-    struct es_lane *lane;
+    struct es_lane *lane; /* NULL: none */
     bool folds;
+    uint16_t name;   /* in the batch */
+    uint32_t prefix; /* in the body */
 };
 
-static void look_up(const struct es *es, struct look *look, struct bytes index)
+static void look_up(const struct es *es, struct look *look, struct es_batch *b,
+                    struct es_body *body, struct bytes index)
 {
-    if (look->index.p != NULL && bytes_equal(look->index, index))
+    if (LIKELY(look->index.p != NULL && bytes_equal(look->index, index)))
         return;
     look->index = index;
     look->lane = es->lanes.n == 0 ? NULL : es_lanes_find(&es->lanes, index);
     look->folds = es_fold_knows(&es->fold, index);
+    look->name = es_batch_name(b, index);
+    look->prefix = es_body_prefix(body, index);
 }
 
 /* Adds a record to a body, folded where its index is known to want that. */
-static void add_to_body(struct es *es, struct es_body *body, const struct buffer_record *r,
-                        bool folds, uint64_t now_ms)
+static inline void add_to_body(struct es *es, struct es_body *body, const struct buffer_record *r,
+                               const struct look *look, uint64_t now_ms)
 {
     struct strbuf edited = {0};
 
-    if (UNLIKELY(folds) && es_fold_remembered(&es->fold, r->index, r->document, now_ms, &edited)) {
-        es_body_add_edited(body, r, strbuf_bytes(&edited));
-        strbuf_fini(&edited);
+    if (LIKELY(!look->folds) ||
+        !es_fold_remembered(&es->fold, r->index, r->document, now_ms, &edited)) {
+        es_body_add(body, r, look->prefix);
         return;
     }
-    es_body_add(body, r);
+    es_body_add_edited(body, r, look->prefix, strbuf_bytes(&edited));
+    strbuf_fini(&edited);
 }
 
 /* ---- main stream ---- */
@@ -69,13 +76,13 @@ static void take_in(struct es *es, size_t n, struct buffer_cursor from, struct b
             es_frontier_lost(&es->frontier, (struct buffer_cursor){r.at, r.seq});
         }
         from.seq = r.seq + 1;
-        look_up(es, &look, r.index);
+        look_up(es, &look, es->filling, body, r.index);
         if (UNLIKELY(look.lane != NULL)) {
             es_lane_put(&es->lanes, look.lane, r.at, r.seq, (uint32_t)buffer_record_size(&r));
             continue;
         }
-        es_batch_add(es->filling, &r, BYTES_NONE, 0);
-        add_to_body(es, body, &r, look.folds, now_ms);
+        es_batch_add(es->filling, &r, look.name);
+        add_to_body(es, body, &r, &look, now_ms);
     }
     if (es->frontier.end.seq < from.seq)
         es_frontier_read(&es->frontier, (struct buffer_cursor){to.point, from.seq});
@@ -273,6 +280,8 @@ static bool compose_again(struct es *es, struct es_batch *b, struct es_ref *ref,
                           const struct buffer_record *r, struct es_body *body, uint64_t now_ms,
                           struct es_batch **refused)
 {
+    struct look look = {0};
+
     if (ref->flags & ES_REF_FOLD) {
         struct strbuf edited = {0};
 
@@ -283,11 +292,12 @@ static bool compose_again(struct es *es, struct es_batch *b, struct es_ref *ref,
             es_batch_add_ref(*refused, b, ref, es_batch_text(b, ref), ref->flags);
             return false;
         }
-        es_body_add_edited(body, r, strbuf_bytes(&edited));
+        es_body_add_edited(body, r, es_body_prefix(body, r->index), strbuf_bytes(&edited));
         strbuf_fini(&edited);
         return true;
     }
-    add_to_body(es, body, r, es_fold_knows(&es->fold, r->index), now_ms);
+    look_up(es, &look, b, body, r->index);
+    add_to_body(es, body, r, &look, now_ms);
     return true;
 }
 
@@ -317,6 +327,7 @@ static void take_from_lane(struct es *es, struct es_lane *lane, size_t max, stru
                            struct es_batch *b, uint64_t now_ms)
 {
     const struct es_run *run;
+    struct look look = {0};
 
     while (b->n < max && (run = es_lane_first(lane)) != NULL) {
         uint64_t end = run->seq + run->n, lost = 0;
@@ -353,8 +364,9 @@ static void take_from_lane(struct es *es, struct es_lane *lane, size_t max, stru
             }
             for (; next.seq < r.seq; next.seq++)
                 es_frontier_finish(&es->frontier, next.seq, ES_END_DAMAGED);
-            es_batch_add(b, &r, BYTES_NONE, 0);
-            add_to_body(es, body, &r, es_fold_knows(&es->fold, r.index), now_ms);
+            look_up(es, &look, b, body, r.index);
+            es_batch_add(b, &r, look.name);
+            add_to_body(es, body, &r, &look, now_ms);
             next.seq = r.seq + 1;
         }
         body->used += got;

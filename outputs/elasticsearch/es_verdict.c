@@ -12,6 +12,8 @@ struct row {
 static const struct row rows[] = {
     {200, 201, "*", NULL, ES_DELIVERED},
     {409, 409, "version_conflict_engine_exception", NULL, ES_DUPLICATE},
+    {409, 409, "", NULL,
+     ES_DUPLICATE}, /* error filtered out on the way: to a create it says the same */
     {429, 429, "cluster_block_exception", NULL, ES_RETRY_INDEX},
     {429, 429, "*", NULL, ES_RETRY},
     {401, 401, "*", NULL, ES_RETRY_INDEX},

@@ -1,0 +1,201 @@
+/* es_verdict, es_breaker, es_limit, es_backoff: the decisions that need no network. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "outputs/elasticsearch/es_backoff.h"
+#include "outputs/elasticsearch/es_breaker.h"
+#include "outputs/elasticsearch/es_limit.h"
+#include "outputs/elasticsearch/es_verdict.h"
+
+static void test_items(void **state)
+{
+    static const struct {
+        long status;
+        const char *type, *reason;
+        enum es_fate fate;
+    } cases[] = {
+        {201, "", "", ES_DELIVERED},
+        {200, "", "", ES_DELIVERED},
+        {409, "version_conflict_engine_exception", "[a1]: version conflict", ES_DUPLICATE},
+        {409, "resource_already_exists_exception", "", ES_RETRY},
+        {409, "", "", ES_DUPLICATE},
+        {429, "es_rejected_execution_exception", "", ES_RETRY},
+        {429, "circuit_breaking_exception", "", ES_RETRY},
+        {429, "cluster_block_exception",
+         "index [a] blocked by: [TOO_MANY_REQUESTS/12/disk usage exceeded flood-stage watermark]",
+         ES_RETRY_INDEX},
+        {403, "cluster_block_exception", "index [wb] blocked by: [FORBIDDEN/8/index write (api)];",
+         ES_RETRY_INDEX},
+        {403, "security_exception", "action [indices:data/write/bulk[s]] is unauthorized",
+         ES_RETRY_INDEX},
+        {404, "index_not_found_exception", "no such index [a]", ES_RETRY_INDEX},
+        {400, "index_closed_exception", "closed", ES_RETRY_INDEX},
+        {400, "validation_exception",
+         "Validation Failed: 1: this action would add [2] total shards, but this cluster currently "
+         "has [1000]/[1000] maximum shards open;",
+         ES_RETRY_INDEX},
+        {400, "illegal_argument_exception",
+         "Validation Failed: 1: this action would add [2] shards, but this cluster currently has "
+         "[1000]/[1000] maximum normal shards open;",
+         ES_RETRY_INDEX},
+        {400, "illegal_argument_exception", "pipeline with id [x] does not exist", ES_RETRY_INDEX},
+        {503, "unavailable_shards_exception", "[a][0] primary shard is not active", ES_RETRY_INDEX},
+        {503, "process_cluster_event_timeout_exception", "", ES_RETRY_INDEX},
+        {400, "mapper_parsing_exception", "failed to parse field [n] of type [long]", ES_REFUSED},
+        {400, "document_parsing_exception", "[1:23] failed to parse", ES_REFUSED},
+        {400, "illegal_argument_exception", "Limit of total fields [1000] has been exceeded",
+         ES_REFUSED},
+        {400, "strict_dynamic_mapping_exception", "mapping set to strict", ES_REFUSED},
+        {400, "something_new_exception", "", ES_REFUSED},
+        /* No error of Elasticsearch's own: nothing is condemned. */
+        {400, "", "", ES_RETRY},
+        {413, "x", "y", ES_RETRY},
+        {500, "null_pointer_exception", "", ES_RETRY},
+        {302, "", "", ES_RETRY},
+        {100, "", "", ES_RETRY},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        if (es_verdict_item(cases[i].status, bytes_str(cases[i].type),
+                            bytes_str(cases[i].reason)) != cases[i].fate)
+            fail_msg("%ld %s %s", cases[i].status, cases[i].type, cases[i].reason);
+}
+
+static void test_requests(void **state)
+{
+    (void)state;
+    assert_int_equal(es_verdict_whole(200), ES_WHOLE_OK);
+    assert_int_equal(es_verdict_whole(413), ES_WHOLE_TOO_LARGE);
+    assert_int_equal(es_verdict_whole(400), ES_WHOLE_MALFORMED);
+    assert_int_equal(es_verdict_whole(401), ES_WHOLE_AUTH);
+    assert_int_equal(es_verdict_whole(403), ES_WHOLE_AUTH);
+    for (long s = 502; s <= 504; s++)
+        assert_int_equal(es_verdict_whole(s), ES_WHOLE_BUSY);
+    assert_int_equal(es_verdict_whole(429), ES_WHOLE_BUSY);
+    assert_int_equal(es_verdict_whole(201), ES_WHOLE_ODD);
+    assert_int_equal(es_verdict_whole(301), ES_WHOLE_ODD);
+    assert_int_equal(es_verdict_whole(404), ES_WHOLE_ODD);
+    assert_int_equal(es_verdict_whole(501), ES_WHOLE_ODD);
+}
+
+static void test_backoff(void **state)
+{
+    struct es_random r = {42};
+    uint64_t most = 0;
+
+    (void)state;
+    for (unsigned attempt = 1; attempt < 100; attempt++) {
+        for (int i = 0; i < 200; i++) {
+            uint64_t ms = es_backoff_ms(attempt, 200, 30000, &r);
+            uint64_t ceiling = attempt > 8 ? 30000 : MIN(30000, 200ull << (attempt - 1));
+
+            assert_in_range(ms, 10, ceiling);
+            most = MAX(most, ms);
+        }
+    }
+    /* The whole width is used. */
+    assert_true(most > 29000);
+    assert_in_range(es_backoff_ms(UINT32_MAX, 200, 30000, &r), 10, 30000);
+}
+
+static void test_breaker(void **state)
+{
+    struct es_breaker b;
+    struct es_random r = {7};
+    uint64_t now = 1000000, pause_before = 0;
+
+    (void)state;
+    es_breaker_init(&b);
+    assert_true(es_breaker_allows(&b, now));
+    assert_false(es_breaker_failed(&b, now, 0, false, &r));
+    assert_false(es_breaker_failed(&b, now, 0, false, &r));
+    assert_false(es_breaker_succeeded(&b)); /* in a row, not in sum */
+    assert_false(es_breaker_failed(&b, now, 0, false, &r));
+    assert_false(es_breaker_failed(&b, now, 0, false, &r));
+    assert_true(es_breaker_allows(&b, now));
+    assert_true(es_breaker_failed(&b, now, 0, false, &r));
+    for (int i = 0; i < 10; i++) {
+        uint64_t pause = es_breaker_due_ms(&b) - now, most = MIN(30000, 1000ull << i);
+
+        assert_int_equal(b.state, ES_BREAKER_OPEN);
+        assert_in_range(pause, most / 2, most);
+        if (i > 0 && most < 30000)
+            assert_true(pause >= pause_before / 2);
+        pause_before = pause;
+        assert_false(es_breaker_allows(&b, now + pause - 1));
+        /* What was under way from before says nothing new. */
+        assert_false(es_breaker_failed(&b, now, 0, false, &r));
+        now += pause;
+        assert_true(es_breaker_allows(&b, now));
+        es_breaker_sent(&b, now);
+        assert_int_equal(b.state, ES_BREAKER_HALF_OPEN);
+        assert_false(es_breaker_allows(&b, now)); /* one probe */
+        assert_true(es_breaker_due_ms(&b) == UINT64_MAX);
+        assert_true(es_breaker_failed(&b, now, 0, false, &r));
+    }
+    now = es_breaker_due_ms(&b);
+    es_breaker_sent(&b, now);
+    es_breaker_unknown(&b, now); /* aborted: another probe, at once */
+    assert_true(es_breaker_allows(&b, now));
+    es_breaker_sent(&b, now);
+    assert_true(es_breaker_succeeded(&b));
+    assert_int_equal(b.state, ES_BREAKER_CLOSED);
+    /* Retry-After holds a closed breaker back; refused credentials open it at once. */
+    assert_false(es_breaker_failed(&b, now, 5000, false, &r));
+    assert_false(es_breaker_allows(&b, now + 4999));
+    assert_true(es_breaker_allows(&b, now + 5000));
+    assert_true(es_breaker_failed(&b, now, 5000, true, &r));
+    assert_true(es_breaker_due_ms(&b) >= now + 5000);
+}
+
+static void test_limit(void **state)
+{
+    struct es_limit l;
+    unsigned before;
+
+    (void)state;
+    es_limit_init(&l, 8);
+    assert_int_equal(es_limit_allowed(&l), 2);
+    /* Not used: does not grow. */
+    for (int i = 0; i < 100; i++)
+        es_limit_succeeded(&l, 10, true, 1);
+    assert_int_equal(es_limit_allowed(&l), 2);
+    for (int i = 0; i < 100; i++)
+        es_limit_succeeded(&l, 10, true, es_limit_allowed(&l));
+    assert_int_equal(es_limit_allowed(&l), 8);
+    es_limit_overloaded(&l, 1000, 2000);
+    assert_int_equal(es_limit_allowed(&l), 4);
+    /* Seven more answers to requests sent before the cut: the same news. */
+    for (int i = 0; i < 7; i++)
+        es_limit_overloaded(&l, 1500, 2001);
+    assert_int_equal(es_limit_allowed(&l), 4);
+    es_limit_overloaded(&l, 2500, 3000);
+    es_limit_overloaded(&l, 3500, 4000);
+    es_limit_overloaded(&l, 4500, 5000);
+    assert_int_equal(es_limit_allowed(&l), 1);
+    /* Answers that take much longer than they did: fewer at once. */
+    for (int i = 0; i < 100; i++)
+        es_limit_succeeded(&l, 10, true, es_limit_allowed(&l));
+    before = es_limit_allowed(&l);
+    for (int i = 0; i < 20; i++)
+        es_limit_succeeded(&l, 500, true, es_limit_allowed(&l));
+    assert_true(es_limit_allowed(&l) < before);
+    es_limit_init(&l, 1);
+    assert_int_equal(es_limit_allowed(&l), 1);
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_items),   cmocka_unit_test(test_requests),
+        cmocka_unit_test(test_backoff), cmocka_unit_test(test_breaker),
+        cmocka_unit_test(test_limit),
+    };
+
+    return cmocka_run_group_tests_name("es_policy", tests, NULL, NULL);
+}
