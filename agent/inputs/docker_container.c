@@ -190,8 +190,10 @@ void docker_container_restore(struct docker_container *c, uint64_t source,
     f->at.source = source;
     f->at.offset = p->done;
     f->complete = p->complete;
+    f->settled = p->resume == p->done;
     f->has_entry = true;
     docker_position_write(p, f->entry);
+    f->aside = true;
     f->next = c->known;
     c->known = f;
 }
@@ -203,7 +205,7 @@ static void save_file(struct docker_container *c, struct docker_file *f,
         .resume = from->offset,
         .done = from->replay_to,
         .made = from->made,
-        .complete = f->complete,
+        .complete = f->complete && from->offset == from->replay_to,
         .in_long_line = from->in_long_line,
         .time_known = from->time_known,
         .time_ns = from->time_ns,
@@ -212,6 +214,7 @@ static void save_file(struct docker_container *c, struct docker_file *f,
     };
     char key[DOCKER_KEY_BYTES], value[DOCKER_POSITION_BYTES];
 
+    f->settled = p.resume == p.done;
     docker_position_write(&p, value);
     if (f->has_entry && memcmp(value, f->entry, sizeof value) == 0)
         return;
@@ -247,13 +250,31 @@ static void save(struct docker_container *c)
         if (f->at.offset >= f->at.replay_to && (f->at.offset || f->has_entry || f->complete))
             save_file(c, f, &from);
     }
+    /* What was truncated while a record that began in it waited. */
+    for (struct docker_file *f = c->known; f && !older_waits; f = f->next) {
+        if (!f->superseded || f->settled || !f->has_entry ||
+            docker_frame_waits_in(&c->frame, &f->at))
+            continue;
+        save_file(c, f,
+                  &(struct docker_frame_at){.offset = f->at.offset, .replay_to = f->at.offset});
+    }
 }
 
+static bool has_twin(const struct docker_file *list, const struct docker_file *f)
+{
+    for (; list; list = list->next)
+        if (list != f && list->identified && list->at.source == f->at.source)
+            return true;
+    return false;
+}
+
+/* Removes f's position, unless another file that begins with the same line goes on with it (a
+ * truncation that was not noticed by name). */
 static void remove_entry(struct docker_container *c, const struct docker_file *f)
 {
     char key[DOCKER_KEY_BYTES];
 
-    if (!f->has_entry)
+    if (!f->has_entry || has_twin(c->files, f) || has_twin(c->known, f))
         return;
     docker_position_key(c->id, f->at.source, key);
     buffer_position_set(c->shared->buffer, bytes_of(key, sizeof key), BYTES_NONE);
@@ -284,7 +305,8 @@ void docker_container_set_aside(struct docker_file *f)
     struct docker_container *c = f->container;
 
     docker_container_unlist(f);
-    f->index = DOCKER_FILE_UNSEEN;
+    f->index = DOCKER_FILE_NAMELESS;
+    f->aside = true;
     f->dirty = false;
     f->next = c->known;
     c->known = f;
@@ -309,7 +331,7 @@ void docker_container_mark_removed(struct docker_file *f)
     if (f->removed)
         return;
     f->removed = true;
-    f->index = DOCKER_FILE_REMOVED;
+    f->index = DOCKER_FILE_NAMELESS;
     f->dirty = true;
     f->marked = false;
     while (*at)
@@ -404,7 +426,7 @@ static void wake_file(struct docker_container *c, uint32_t index)
 {
     struct docker_file *f = c->files;
 
-    while (f && f->index != index)
+    while (f && (f->index != index || f->removed))
         f = f->next;
     if (!f || f->fd < 0)
         docker_container_want_scan(c);
@@ -673,6 +695,7 @@ static void truncated(struct docker_container *c, struct docker_file *f)
     f->gz = NULL;
     f->inode = (struct docker_inode){0};
     f->complete = unread == 0;
+    f->superseded = true;
     while (*at != f)
         at = &(*at)->next;
     fresh->next = f->next;
@@ -900,7 +923,7 @@ static void tick_file(struct docker_container *c, struct docker_file *f)
         docker_container_set_ready(c);
         s->attention = true;
     }
-    if (!f->complete || f->removed || f->dirty || docker_frame_waits_in(&c->frame, &f->at))
+    if (!f->complete || f->removed || f->dirty || !docker_file_settled(f))
         return;
     if (s->now_ms - f->quiet_since_ms < DOCKER_QUIET_MS) {
         s->attention = true;
@@ -999,8 +1022,7 @@ void docker_shared_committed(struct docker_shared *s)
             else
                 f->safe = f->mark;
         }
-        if (f->safe >= f->at.offset && f->complete && !f->dirty &&
-            !docker_frame_waits_in(&f->container->frame, &f->at)) {
+        if (f->safe >= f->at.offset && f->complete && !f->dirty && docker_file_settled(f)) {
             release(f);
             continue;
         }

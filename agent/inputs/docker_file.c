@@ -18,7 +18,7 @@ struct docker_file *docker_file_create(struct docker_container *c)
 
     f->container = c;
     f->fd = -1;
-    f->index = DOCKER_FILE_UNSEEN;
+    f->index = DOCKER_FILE_NAMELESS;
     return f;
 }
 
@@ -237,6 +237,7 @@ void docker_file_continue(struct docker_file *f, const struct docker_position *p
     f->marker = p->resume == p->done ? p->marker : 0;
     f->marker_n = p->resume == p->done ? p->marker_n : 0;
     f->complete = p->complete;
+    f->settled = p->resume == p->done;
     f->safe = p->done;
     f->dirty = true;
 }
@@ -248,6 +249,6 @@ void docker_file_reset(struct docker_file *f)
     f->head_at = 0;
     f->size = 0;
     f->safe = f->mark = 0;
-    f->tail = f->complete = false;
+    f->tail = f->complete = f->settled = false;
     f->dirty = true;
 }

@@ -13,9 +13,8 @@
 #include "agent/inputs/docker_gz.h"
 #include "agent/inputs/docker_position.h"
 
-#define DOCKER_FILE_REMOVED UINT32_MAX /* as an index: no name any more */
-#define DOCKER_FILE_UNSEEN                                                                         \
-    (UINT32_MAX - 1) /* known by its position entry, not found under any name yet */
+#define DOCKER_FILE_NAMELESS                                                                       \
+    UINT32_MAX /* as an index: under no name, older than those that have one */
 
 /* What tells one inode from another that got its number later. */
 struct docker_inode {
@@ -39,8 +38,11 @@ struct docker_file {
     bool complete;        /* rotated or removed, and read to its end */
     bool removed;         /* no name any more; in docker_shared.removed while open */
     bool has_entry;
-    uint32_t index;            /* 0: the live file, N: .N */
-    uint64_t seen;             /* number of the last scan that found it */
+    bool superseded; /* truncated in place: another struct went on with the descriptor */
+    bool settled;    /* the entry says that a restart need not read anything of it again */
+    bool aside;      /* in the container's list `known`: what is known stands in the entry */
+    uint32_t index;  /* 0: the live file, N: .N */
+    uint64_t seen;   /* number of the last scan that found it */
     uint64_t missing_since_ms; /* 0: not missing */
     uint64_t quiet_since_ms;   /* the last read that found nothing new, after one that did */
     struct docker_inode inode; /* what fd is or was */
@@ -108,6 +110,12 @@ bool docker_file_same_text(const struct docker_file *f, struct docker_file *othe
  * from the beginning when it has not. A compressed file is compared when it is read on. The file is
  * open and identified. */
 void docker_file_continue(struct docker_file *f, const struct docker_position *p);
+
+/* Whether a restart need not read anything of it again, so that it may be out of sight. */
+static inline bool docker_file_settled(const struct docker_file *f)
+{
+    return !f->has_entry || f->settled;
+}
 
 /* Begins anew at offset 0 (truncated, replaced, other content than expected). */
 void docker_file_reset(struct docker_file *f);

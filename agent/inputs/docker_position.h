@@ -22,7 +22,7 @@ struct docker_position {
     uint64_t resume;   /* beginning of the first record that was not complete */
     uint64_t done;     /* what ended at or before it was handed on; >= resume */
     uint8_t made;      /* records that the line behind done has handed on as well */
-    bool complete;     /* rotated or removed, and read to its end: nothing will follow */
+    bool complete;     /* rotated or removed, and all of it was handed on: resume == done */
     bool in_long_line; /* resume stands inside of a line whose rest is skipped */
     bool time_known;
     int64_t time_ns; /* of the last good record before resume */

@@ -36,7 +36,8 @@ struct scan {
     int dir; /* the stream's */
     struct name *names;
     size_t n;
-    bool unsure; /* a name was there whose file could not be told */
+    bool unsure; /* a name was there whose file could not be told, though it may be one that is
+                    known */
 };
 
 bool docker_scan_is_log(const struct docker_container *c, const char *name, uint32_t *index,
@@ -111,11 +112,14 @@ static void set_index(struct docker_file *f, uint32_t index)
     f->index = index;
 }
 
+/* A name leads to f, or to a copy of it. A copy's name counts only where f has none of its own. */
 static void found(struct docker_file *f, const struct name *n)
 {
+    bool own = f->fd >= 0 && !f->removed && docker_inode_same(&f->inode, &n->inode);
+
     f->seen = f->container->scan;
     f->missing_since_ms = 0;
-    if (!f->removed)
+    if (own || f->fd < 0 || f->removed)
         set_index(f, n->index);
 }
 
@@ -179,17 +183,38 @@ static void mark_removed(struct docker_container *c)
     }
 }
 
+/* What was empty when it was opened may have its first line by now. It must be known by it before a
+ * copy of it is found. */
+static void identify_held(struct docker_container *c)
+{
+    for (struct docker_file *f = c->files; f; f = f->next)
+        if (f->fd >= 0 && !f->identified && !f->compressed)
+            docker_file_identify(f, c->id, false, c->shared->scratch);
+}
+
 /* ---- files that are new here ---- */
 
 static void insert(struct docker_container *c, struct docker_file *f)
 {
     struct docker_file **at = &c->files;
 
-    while (*at &&
-           ((*at)->removed || (*at)->index == DOCKER_FILE_UNSEEN || (*at)->index >= f->index))
+    while (*at && (*at)->index >= f->index)
         at = &(*at)->next;
     f->next = *at;
     *at = f;
+}
+
+/* Puts the files into the order of their names, now that all names are known; those without keep
+ * theirs. */
+static void sort_files(struct docker_container *c)
+{
+    struct docker_file *rest = c->files, *next;
+
+    c->files = NULL;
+    for (struct docker_file *f = rest; f; f = next) {
+        next = f->next;
+        insert(c, f);
+    }
 }
 
 static struct docker_file *by_source(struct docker_file *list, uint64_t source)
@@ -237,8 +262,8 @@ static void attach(struct docker_container *c, struct docker_file *f, struct doc
                    const struct name *n)
 {
     struct docker_position p;
-    bool from_entry = f->index == DOCKER_FILE_UNSEEN && f->has_entry &&
-                      docker_position_read(bytes_of(f->entry, sizeof f->entry), &p);
+    bool from_entry =
+        f->aside && f->has_entry && docker_position_read(bytes_of(f->entry, sizeof f->entry), &p);
 
     docker_container_unlist(f);
     f->fd = fresh->fd;
@@ -247,6 +272,7 @@ static void attach(struct docker_container *c, struct docker_file *f, struct doc
     f->head_at = fresh->head_at;
     f->size = f->compressed ? f->at.offset : f->inode.size;
     f->identified = true;
+    f->aside = false;
     f->quiet_since_ms = c->shared->now_ms;
     f->missing_since_ms = 0;
     fresh->fd = -1;
@@ -270,10 +296,7 @@ static void attach(struct docker_container *c, struct docker_file *f, struct doc
 static void note_copy(struct docker_file *f, struct docker_file *copy, const struct name *n)
 {
     f->copy = copy->inode;
-    f->seen = f->container->scan;
-    f->missing_since_ms = 0;
-    if (f->fd < 0 && !f->removed)
-        set_index(f, n->index);
+    found(f, n);
     docker_file_free(copy);
 }
 
@@ -284,14 +307,7 @@ static void take_identified(struct scan *s, struct docker_file *fresh, const str
 
     if (!f)
         f = by_source(c->known, fresh->at.source);
-    if (f && f->complete && f->fd < 0 && f->index != DOCKER_FILE_UNSEEN && fresh->compressed) {
-        docker_container_unlist(f);
-        note_copy(f, fresh, n);
-        f->index = n->index;
-        insert(c, f);
-        return;
-    }
-    if (f && f->fd < 0) {
+    if (f && f->fd < 0 && !(f->complete && !f->aside && fresh->compressed)) {
         attach(c, f, fresh, n);
         return;
     }
@@ -310,7 +326,7 @@ static void take_identified(struct scan *s, struct docker_file *fresh, const str
     if (c->first_seen)
         skip_old(c, fresh);
     insert(c, fresh);
-    c->created_unseen -= !n->compressed;
+    c->created_unseen--;
 }
 
 static void open_failed(struct scan *s, const struct name *n)
@@ -338,6 +354,7 @@ static void open_name(struct scan *s, const struct name *n)
     struct docker_container *c = s->c;
     struct docker_file *fresh, *f;
     enum docker_known known;
+    bool empty = false;
     int fd = docker_container_open(c, s->dir, n->text, 0);
 
     if (fd < 0) {
@@ -360,14 +377,19 @@ static void open_name(struct scan *s, const struct name *n)
     fresh->size = n->compressed ? 0 : fresh->inode.size;
     fresh->quiet_since_ms = c->shared->now_ms;
     known = docker_file_identify(fresh, c->id, false, c->shared->scratch);
+    if (known == DOCKER_FILE_NOT_YET && fresh->gz && !docker_gz_broken(fresh->gz)) {
+        /* Whole, and without a line's end: one line, or empty. */
+        known = docker_file_identify(fresh, c->id, true, c->shared->scratch);
+        empty = known == DOCKER_FILE_NOT_YET;
+    }
     docker_gz_close(fresh->gz); /* the readers that stay are counted */
     fresh->gz = NULL;
     if (known == DOCKER_FILE_KNOWN) {
         take_identified(s, fresh, n);
         return;
     }
-    s->unsure = true;
-    if (n->compressed) { /* being written, or damaged */
+    if (n->compressed && !empty) { /* being written, or damaged */
+        s->unsure = true;
         if (clock_wall_ns() - fresh->inode.mtime_ns > DAMAGED_AFTER_MS * (int64_t)1000000)
             log_warn("a compressed log file cannot be read", LOG_STR("container", c->hex),
                      LOG_STR("name", n->text), LOG_U64("bytes", fresh->inode.size));
@@ -376,7 +398,8 @@ static void open_name(struct scan *s, const struct name *n)
     }
     fresh->index = n->index;
     fresh->seen = c->scan;
-    fresh->dirty = fresh->inode.size != 0;
+    fresh->dirty = fresh->inode.size != 0 && !empty;
+    fresh->complete = empty;
     insert(c, fresh);
     c->created_unseen--;
 }
@@ -387,7 +410,8 @@ static void forget_missing(struct docker_container *c, struct docker_file *list)
 {
     for (struct docker_file *f = list, *next; f; f = next) {
         next = f->next;
-        if (f->fd >= 0 || f->seen == c->scan || docker_frame_waits_in(&c->frame, &f->at))
+        if (f->fd >= 0 || f->seen == c->scan ||
+            (f->superseded && docker_frame_waits_in(&c->frame, &f->at)))
             continue;
         if (f->missing_since_ms == 0) {
             f->missing_since_ms = c->shared->now_ms;
@@ -438,12 +462,14 @@ void docker_scan(struct docker_container *c, int folder)
     list_names(&s);
     match_names(&s);
     mark_removed(c);
+    identify_held(c);
     for (size_t i = 0; i < s.n; i++) {
         c->uses_gz |= s.names[i].compressed;
         if (!s.names[i].settled)
             open_name(&s, &s.names[i]);
     }
     if (!s.unsure) {
+        sort_files(c);
         forget_missing(c, c->files);
         forget_missing(c, c->known);
     }
