@@ -15,7 +15,7 @@ PYTEST_ARGS  ?=
 PACKAGES  := zlib libcurl yajl yaml-0.1 libmicrohttpd
 DEB_BUILD := gcc libc6-dev make pkg-config zlib1g-dev libcurl4-openssl-dev libyajl-dev libyaml-dev libmicrohttpd-dev
 DEB_TEST  := libcmocka-dev python3 python3-pytest openssl
-DEB_LINT  := clang clang-format cppcheck shellcheck
+DEB_LINT  := clang clang-format clang-tidy shellcheck
 DEB_FUZZ  := clang
 DEB_BENCH := valgrind python3
 DEB_NODES := maven default-jdk-headless unzip python3 python3-pytest openssl
@@ -199,8 +199,7 @@ lint-format:
 lint-layers:
 	$(PYTHON) -B tests/lint/layers.py $(SRC) $(HDR)
 lint-c:
-	cppcheck --quiet --std=c11 --language=c -j2 -I. -D_GNU_SOURCE --enable=warning,performance,portability --inline-suppr \
-	    --suppressions-list=tests/lint/cppcheck.txt --error-exitcode=1 --cppcheck-build-dir=$$(mkdir -p $(BUILD)/cppcheck && echo $(BUILD)/cppcheck) $(SRC)
+	printf '%s\n' $(SRC) | xargs -P $$(nproc) -I{} clang-tidy --quiet --config-file=tests/lint/clang-tidy.yaml {} -- -std=c11 -D_GNU_SOURCE -I. $(PKG_CFLAGS) 2>/dev/null
 lint-shell:
 	shellcheck .ci/run $(wildcard tests/*/*.sh)
 
