@@ -209,8 +209,9 @@ format: ## clang-format over everything
 
 # ---- installing ----
 
-.PHONY: install
-install: all ## into PREFIX=/usr/local, under DESTDIR
+.PHONY: install install-files
+install: all install-files ## into PREFIX=/usr/local, under DESTDIR
+install-files:
 	install -D -m 755 $(BUILD)/barge $(DESTDIR)$(PREFIX)/bin/barge
 	install -D -m 644 conf/barge.8 $(DESTDIR)$(PREFIX)/share/man/man8/barge.8
 	cd conf && find . -type f ! -name "*.8" -exec install -D -m 644 {} $(DESTDIR)$(PREFIX)/share/barge/conf/{} \;

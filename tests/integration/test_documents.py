@@ -85,7 +85,7 @@ MEMBERS = [
       "app.kubernetes.a": 1, "app._id": "x", "_id": None}),
     # a scalar where ECS has an object
     ('{"msg":"m","error":"boom","user":"ola"}', {"error.message": "boom", "user.name": "ola"}),
-    ('{"msg":"m","process":"nginx"}', {"process.value": "nginx"}),
+    ('{"msg":"m","process":"nginx"}', {"process.name": "nginx"}),
     # keys: twice, dotted
     ('{"msg":"m","a":1,"a":2}', {"a": 2}),
     ('{"msg":"m","a":{"b":1,"b":2}}', {"a.b": 2}),

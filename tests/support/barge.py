@@ -203,14 +203,9 @@ class Barge:
         return books
 
     def wait_drained(self, deadline_s=20.0):
-        """Waits until everything that it has read is finished."""
-        wait_until(lambda: self.drained(self.status()), deadline_s, lambda: f"drained: {self.status()}")
+        """Waits until everything that it has read is finished; returns the books."""
+        wait_until(lambda: self.ledger()["buffered"] == 0, deadline_s, lambda: f"drained: {self.status()}")
         return self.ledger()
-
-    @staticmethod
-    def drained(s):
-        docker = s.get("inputs", {}).get("docker", {})
-        return s["ledger"]["buffered"] == 0 and not docker.get("lag_bytes", 0)
 
     def rss_kib(self):
         with open(f"/proc/{self.process.pid}/status", encoding="ascii") as f:
