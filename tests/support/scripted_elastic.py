@@ -296,7 +296,9 @@ class ScriptedElastic:
         if "expect" in headers:
             self.complaints.append("Expect: 100-continue")
         if int(headers.get("content-length", "0")) > self.max_content_length and "content-encoding" not in headers:
-            reader.body(headers)
+            request = Request(method, path, headers, reader.body(headers), 0)
+            request.outcome = 413
+            self.requests.append(request)
             self._send(connection, Whole(413, b"", content_type=None))
             return True
         body = reader.body(headers)
