@@ -24,6 +24,13 @@ enum json_result json_scan(struct bytes text, struct json_member *m, size_t max,
     return kernel->scan(text, m, max, n, duplicate);
 }
 
+enum json_result json_scan_escaped(struct bytes inside, uint8_t flags, char *to,
+                                   struct json_member *m, size_t max, size_t *n, bool *duplicate)
+{
+    ASSERT(max <= JSON_MAX_MEMBERS);
+    return kernel->scan_escaped(inside, flags, to, m, max, n, duplicate);
+}
+
 size_t json_unescape(struct bytes s, char *to)
 {
     return kernel->unescape(s, to);

@@ -62,6 +62,13 @@ enum json_result {
 enum json_result json_scan(struct bytes text, struct json_member *m, size_t max, size_t *n,
                            bool *duplicate);
 
+/* json_unescape and json_scan in one, and cheaper: scans the object that the inside of a JSON
+ * string holds, as Docker's log member does. flags is what json_string_end said of inside. to must
+ * have room for inside.n + 32; the members are slices of inside or of to, and read as if all had
+ * been decoded. JSON_INVALID also for an invalid escape. */
+enum json_result json_scan_escaped(struct bytes inside, uint8_t flags, char *to,
+                                   struct json_member *m, size_t max, size_t *n, bool *duplicate);
+
 /* The hash in key_hash: over the key's letters folded to lower case with '_', '-' and '.' left out,
  * so that requestId, request_id and X-Request-ID's tail meet. */
 uint32_t json_key_hash(struct bytes key);

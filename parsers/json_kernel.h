@@ -17,6 +17,8 @@ struct json_kernel {
     bool (*usable)(void);
     enum json_result (*scan)(struct bytes text, struct json_member *m, size_t max, size_t *n,
                              bool *duplicate);
+    enum json_result (*scan_escaped)(struct bytes inside, uint8_t flags, char *to,
+                                     struct json_member *m, size_t max, size_t *n, bool *duplicate);
     /* One value at p of a text that json_scan accepted and that goes on behind the value: its end.
      */
     const char *(*value)(const char *p, const char *end, uint8_t *type, uint8_t *flags);

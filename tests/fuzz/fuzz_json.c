@@ -110,6 +110,32 @@ static void check_rewrite(struct bytes text)
     free(again);
 }
 
+/* The inside of a string scanned at once, and decoded before: no difference. */
+static void check_scan_escaped(struct bytes inside, uint8_t flags)
+{
+    static struct json_member m[MAX_MEMBERS], other[MAX_MEMBERS];
+    char *decoded = base_alloc(inside.n + 32), *to = base_alloc(inside.n + 32);
+    size_t length = json_unescape(inside, decoded), n, other_n;
+    bool duplicate, other_duplicate;
+    enum json_result r = json_scan(bytes_of(decoded, length), m, MAX_MEMBERS, &n, &duplicate);
+
+    for (size_t k = 0; k < ARRAY_LEN(kernels); k++) {
+        if (!kernels[k]->usable())
+            continue;
+        ASSERT(kernels[k]->scan_escaped(inside, flags, to, other, MAX_MEMBERS, &other_n,
+                                        &other_duplicate) == r);
+        if (r != JSON_OK)
+            continue;
+        ASSERT(other_n == n && other_duplicate == duplicate);
+        for (size_t i = 0; i < n; i++)
+            ASSERT(bytes_equal(other[i].key, m[i].key) && bytes_equal(other[i].value, m[i].value) &&
+                   other[i].type == m[i].type && other[i].flags == m[i].flags &&
+                   other[i].key_hash == m[i].key_hash);
+    }
+    free(decoded);
+    free(to);
+}
+
 static void check_raw(struct bytes raw)
 {
     char *to = base_alloc(6 * raw.n + 32), *back;
@@ -138,11 +164,20 @@ static void check_raw(struct bytes raw)
     if (!repaired)
         ASSERT(bytes_equal(bytes_of(back, length), raw));
     free(back);
+    flags = 0;
+    ASSERT(json_string_end(to, to + n + 1, &flags) == to + n);
+    check_scan_escaped(bytes_of(to, n), flags);
     free(to);
 
     /* The input as the inside of a string, and its end wherever there is one. */
     const char *end = kernels[0]->string_end(raw.p, raw.p + raw.n, &flags);
     size_t inside = json_unescaped_length(raw);
+
+    if (end != NULL) {
+        flags = 0;
+        kernels[0]->string_end(raw.p, raw.p + raw.n, &flags);
+        check_scan_escaped(bytes_of(raw.p, (size_t)(end - raw.p)), flags);
+    }
 
     for (size_t k = 0; k < ARRAY_LEN(kernels); k++) {
         uint8_t other_flags = 0, first_flags = 0;

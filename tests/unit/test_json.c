@@ -1110,6 +1110,165 @@ static void test_utf8(void **state)
     }
 }
 
+/* ---- an object inside a string ---- */
+
+/* What comes of a text that stands inside a string must be what comes of the text. */
+static void check_scan_escaped(const char *s, size_t n)
+{
+    static struct json_member expected[64], got[64];
+    static char decoded[4096], to[4096];
+    size_t n_expected, n_got, length;
+    bool expected_duplicate, got_duplicate;
+    enum json_result result = JSON_INVALID;
+    uint8_t flags = 0;
+    char quoted[2048];
+
+    memcpy(quoted, s, n);
+    quoted[n] = '"';
+    if (json_string_end(quoted, quoted + n + 1, &flags) != quoted + n)
+        flags = 0; /* an escape is wrong, or a quote stands in it: nothing is promised then but
+                      safety */
+    length = json_unescape(bytes_of(s, n), decoded);
+    n_expected = 0;
+    expected_duplicate = false;
+    if (length != SIZE_MAX)
+        result = json_scan(bytes_of(decoded, length), expected, ARRAY_LEN(expected), &n_expected,
+                           &expected_duplicate);
+
+    struct bytes in = guarded(s, n);
+
+    EACH_KERNEL(k)
+    {
+        memset(to, 0x5a, n + 40);
+
+        enum json_result r =
+            k->scan_escaped(in, flags, to, got, ARRAY_LEN(got), &n_got, &got_duplicate);
+
+        for (size_t i = n + 32; i < n + 40; i++)
+            if (to[i] != 0x5a)
+                fail_msg("%s: wrote at %zu + %zu: %.*s", k->name, n, i - n, (int)n, s);
+        if (memchr(s, '"', n) != NULL && memchr(s, '"', n) != s + n) {
+            /* Only quotes that are escaped can stand inside a string. */
+            uint8_t ignored = 0;
+
+            if (json_string_end(quoted, quoted + n + 1, &ignored) != quoted + n)
+                continue;
+        }
+        if (r != result)
+            fail_msg("%s: %d instead of %d for %.*s", k->name, (int)r, (int)result, (int)n, s);
+        if (r != JSON_OK)
+            continue;
+        assert_int_equal(n_got, n_expected);
+        assert_int_equal(got_duplicate, expected_duplicate);
+        for (size_t i = 0; i < n_got; i++) {
+            if (!bytes_equal(got[i].key, expected[i].key) ||
+                !bytes_equal(got[i].value, expected[i].value) || got[i].type != expected[i].type ||
+                got[i].flags != expected[i].flags || got[i].key_hash != expected[i].key_hash)
+                fail_msg("%s: member %zu of %.*s", k->name, i, (int)n, s);
+        }
+    }
+}
+
+static void test_scan_escaped(void **state)
+{
+    static const char *const insides[] = {
+        "",
+        "{",
+        "{}",
+        "{ }",
+        "{\\n}",
+        "text",
+        "{\\\"a\\\":1}",
+        "{\\\"a\\\":1,\\\"a\\\":2}",
+        "{\\\"a\\\":\\\"b\\\",\\\"c\\\":true,\\\"d\\\":null,\\\"e\\\":-1.5e3}",
+        "{\\\"a\\\":\\\"b \\\\\\\"c\\\\\\\" d\\\",\\\"e\\\":1}",
+        "{\\\"a\\\":\\\"\\\\n\\\\t\\\\u00e9\\\\\\\\\\\",\\\"e\\\":1}",
+        "{\\\"a\\\":\\\"\\\\ud800\\\",\\\"e\\\":1}",
+        "{\\\"a\\\":\\\"\\\\u12\\\",\\\"e\\\":1}",
+        "{\\\"a\\\":\\\"\\\\q\\\",\\\"e\\\":1}",
+        "{\\\"a\\\":\\\"x\\n\\\",\\\"e\\\":1}",
+        "{\\\"a\\\":\\\"x\\u003cb\\u003e\\\",\\\"e\\\":1}",
+        "{\\\"a\\\":\\\"x\\u0022,\\u0022b\\\":1}",
+        "{\\\"a\\\":\\\"x\\u005c\\\"y\\\"}",
+        "{\\\"a\\\":\\\"x\\/y\\\"}",
+        "{\\\"a\\\":{\\\"b\\\":[1,{\\\"c\\\":\\\"d\\\"}]},\\\"e\\\":\\\"f\\\"}",
+        "{\\\"x\\\":1,\\\"a\\\":{\\\"b\\\":[1,{\\\"c\\\":\\\"d\\\"}]},\\\"x\\\":\\\"f\\\"}",
+        "{\\\"a.b\\\":1,\\\"\\\\u0061\\\":2,\\\"a\\\":3}",
+        "{\\\"a\\\":3,\\\"\\\\u0061\\\":2}",
+        "{\\\"a\\\":1,}",
+        "{\\\"a\\\":1,\\\"b\\\"}",
+        "{\\\"a\\\":1}}",
+        "{\\\"a\\\":1} ",
+        "{\\\"a\\\":1}\\r",
+        "{\\\"a\\\":1,\\\"b\\\":}",
+        "{\\\"a\\\":1,\\\"b\\\":\\\"}",
+        "{\\\"a\\\":1,\\\"b\\\":truex}",
+        "{\\\"a\\\":1, \\\"b\\\" : 2 }",
+        "{\\\"a\\\":1,\\\"b\\\":1e400,\\\"c\\\":012}",
+        "{\\\"a\\\":1,\\\"b\\\":\\\"\xc3\xa9\\\"}",
+        "{\\\"a\\\":1,\\\"b\\\":\\\"\xc3\\\"}",
+        "{\\\"a\\\":1,\\\"b\\\":\\\"\t\\\"}",
+        "{\\\"a key that is longer than any vector is\\\":1,\\\"b\\\":\\\"x\\\"}",
+        "{\\\"a\\\":\\\"a value that is longer than any vector is, and then some "
+        "more\\\",\\\"b\\\":\\\"x\\\"}",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(insides); i++) {
+        size_t n = strlen(insides[i]);
+        char text[256];
+
+        check_scan_escaped(insides[i], n);
+        for (size_t cut = 0; cut < n; cut++)
+            check_scan_escaped(insides[i], cut);
+        /* Another byte at each place. */
+        for (size_t at = 0; at < n; at++)
+            for (const char *c = "\\\"{}[],:u0 \t\x80"; *c; c++) {
+                memcpy(text, insides[i], n);
+                text[at] = *c;
+                check_scan_escaped(text, n);
+            }
+    }
+}
+
+static void test_scan_escaped_random(void **state)
+{
+    static const char *const tokens[] = {"\\\"a\\\":",
+                                         "\\\"bc\\\":",
+                                         "\\\"x\\\"",
+                                         "1",
+                                         "-2.5",
+                                         "true",
+                                         ",",
+                                         "{",
+                                         "}",
+                                         "[",
+                                         "]",
+                                         "\\\"\\\\\\\"\\\"",
+                                         "\\\"\\\\n\\\"",
+                                         "\\n",
+                                         "\\u003c",
+                                         "null",
+                                         ",\\\"d\\\":",
+                                         ",\\\"e\\\":\\\"",
+                                         "\\\"",
+                                         "\\\\",
+                                         "text",
+                                         "\\u0022",
+                                         " "};
+    char text[512];
+
+    (void)state;
+    for (int round = 0; round < 200000; round++) {
+        size_t n = (size_t)sprintf(text, "{\\\"k\\\":%s", tokens[2 + rnd(4)]);
+
+        for (unsigned i = 1 + rnd(10); i > 0; i--)
+            n += (size_t)sprintf(text + n, "%s", tokens[rnd(4) ? rnd(6) : rnd(ARRAY_LEN(tokens))]);
+        text[n++] = '}';
+        check_scan_escaped(text, n);
+    }
+}
+
 /* ---- rewriting ---- */
 
 static struct strbuf rewritten;
@@ -1335,6 +1494,8 @@ int main(void)
         cmocka_unit_test(test_string_end),
         cmocka_unit_test(test_escape),
         cmocka_unit_test(test_utf8),
+        cmocka_unit_test(test_scan_escaped),
+        cmocka_unit_test(test_scan_escaped_random),
         cmocka_unit_test(test_rewrite),
         cmocka_unit_test(test_rewrite_many_keys),
         cmocka_unit_test(test_scan_many_nested_keys),
