@@ -5,6 +5,7 @@
 #include "parsers/document.h"
 #include "tests/unit/document_cases.h"
 
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -83,7 +84,7 @@ static void run_case(const struct document_case *c, enum text_form form, bool sl
     document = encode(enc, &r);
     if (!document_case_matches(c, document, why, sizeof why))
         print_error("%s (%s, %s): %s\n%s\n", c->name, form == TEXT_RAW ? "raw" : "escaped",
-                 slow ? "tree" : "straight", why, document);
+                    slow ? "tree" : "straight", why, document);
     /* And once more: nothing of one record may show in the next. */
     document = encode(enc, &r);
     assert_true(document_case_matches(c, document, why, sizeof why));
@@ -110,6 +111,85 @@ static void test_cases(void **state)
     }
     fclose(f);
     assert_in_range(n, 100, 1000);
+}
+
+/* One record of a log file of the corpus. */
+static void run_corpus_record(struct encoder *enc, yajl_val expected, struct bytes line)
+{
+    struct docker_line d;
+    struct record r = {.severity = -1, .text_form = TEXT_ESCAPED};
+    yajl_val want = case_get(expected, "document"), got;
+    char why[256];
+
+    assert_true(docker_line_parse(line, &d));
+    r.text = d.log;
+    r.text_flags = d.log_flags;
+    r.stream = d.stream;
+    r.time_text = d.time;
+    r.attrs = d.attrs;
+    r.sequence = (uint64_t)case_get(expected, "offset")->u.number.i;
+    got = yajl_tree_parse(encode(enc, &r), why, sizeof why);
+    assert_non_null(got);
+    if (!case_equal(want, got)) {
+        struct strbuf b = {0};
+
+        case_render(want, &b);
+        fail_msg("wanted %s\ngot    %s", b.p, encode(enc, &r));
+    }
+    yajl_tree_free(got);
+}
+
+/* Real records; the documents were worked out by data/make_corpus_documents.py. */
+static void run_corpus(bool slow)
+{
+    struct enrich_settings s = defaults();
+    struct field_pair nothing[2] = {{(char *)"not_there", (char *)"not_there_either"},
+                                    {NULL, NULL}};
+    FILE *f = fopen("tests/unit/data/corpus_documents.jsonl", "r"), *log = NULL;
+    char *expected_line = NULL, *line = NULL, why[256], *open_path = base_strdup("");
+    size_t cap = 0, line_cap = 0, count = 0;
+    struct encoder *enc;
+    struct error e;
+
+    if (slow)
+        s.rename = nothing;
+    enc = encoder_create(&s, BYTES_LITERAL("h"), &e);
+    assert_non_null(enc);
+    assert_non_null(f);
+    while (getline(&expected_line, &cap, f) > 0) {
+        yajl_val expected = yajl_tree_parse(expected_line, why, sizeof why);
+        const char *path = case_get(expected, "file")->u.string;
+        ssize_t n;
+
+        if (strcmp(path, open_path) != 0) {
+            if (log)
+                fclose(log);
+            free(open_path);
+            open_path = base_strdup(path);
+            log = fopen(path, "r");
+            assert_non_null(log);
+        }
+        n = getline(&line, &line_cap, log);
+        assert_in_range(n, 2, SSIZE_MAX);
+        run_corpus_record(enc, expected, bytes_of(line, (size_t)n - 1));
+        yajl_tree_free(expected);
+        count++;
+    }
+    assert_in_range(count, 200, 100000);
+    if (log)
+        fclose(log);
+    fclose(f);
+    free(open_path);
+    free(line);
+    free(expected_line);
+    encoder_free(enc);
+}
+
+static void test_corpus(void **state)
+{
+    (void)state;
+    run_corpus(false);
+    run_corpus(true);
 }
 
 static struct encoder *new_encoder(void)
@@ -296,10 +376,10 @@ static void test_bad_settings(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cases),        cmocka_unit_test(test_order),
-        cmocka_unit_test(test_invalid_utf8), cmocka_unit_test(test_all_tags),
-        cmocka_unit_test(test_too_much),     cmocka_unit_test(test_too_many_extras),
-        cmocka_unit_test(test_bad_settings),
+        cmocka_unit_test(test_cases),           cmocka_unit_test(test_corpus),
+        cmocka_unit_test(test_order),           cmocka_unit_test(test_invalid_utf8),
+        cmocka_unit_test(test_all_tags),        cmocka_unit_test(test_too_much),
+        cmocka_unit_test(test_too_many_extras), cmocka_unit_test(test_bad_settings),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
