@@ -79,7 +79,7 @@ static int read_enriched(struct encoder *enc, const struct enrich_settings *s, s
                                  p->name, p->name);
         }
         enc->enriched_meets_ours |= lies_in_ours(p->name);
-        tree_split(enc->tree, bytes_str(p->name), 0, &path);
+        tree_split(enc->tree, bytes_str(p->name), 0, SIZE_MAX, &path);
         if (!tree_place(enc->tree, root, &path, (struct tree_value){value, NODE_JSON}))
             return error_set(e, "enrich.fields: %s is set twice", p->name);
     }
@@ -236,12 +236,12 @@ bool encoder_is_flat(struct bytes array)
 
 struct bytes encoder_label_name(struct encoder *enc, const struct json_member *m)
 {
-    struct bytes name = tree_spell(enc->tree, m->key, m->flags);
-    char *to = tree_alloc(enc->tree, name.n + 1);
+    struct bytes name = tree_name(enc->tree, m->key, m->flags);
+    char *to = tree_alloc(enc->tree, name.n);
 
     for (size_t i = 0; i < name.n; i++)
         to[i] = name.p[i] == '.' || name.p[i] == '/' ? '_' : name.p[i];
-    return name.n ? bytes_of(to, name.n) : BYTES_LITERAL("_");
+    return bytes_of(to, name.n);
 }
 
 static void render_labels(struct encoder *enc, struct bytes attrs, struct strbuf *to)
@@ -325,7 +325,7 @@ bool encoder_take(const struct key *key, const struct json_member *m, bool pytho
         return (string || out->number) && request_id_usable(out->inside);
     case TARGET_TRACE_ID:
     case TARGET_SPAN_ID:
-        if (string)
+        if (string && strchr(key->name, '/'))
             out->inside = last_part(out->inside);
         if (key->role == ROLE_OBJECT && !request_id_is_hex(out->inside))
             return false;
@@ -335,7 +335,7 @@ bool encoder_take(const struct key *key, const struct json_member *m, bool pytho
     case TARGET_ERROR_MESSAGE:
     case TARGET_ERROR_TYPE:
     case TARGET_ERROR_STACK:
-        return string;
+        return string && out->inside.n > 0;
     case TARGET_TRACEPARENT:
         return string && request_id_traceparent(out->inside, &trace, &span);
     default:
@@ -559,17 +559,15 @@ static void apply_rules(struct encoder *enc, const struct record *r, struct mess
     if (msg->text.p)
         tree_append(enc->tree, root, BYTES_LITERAL("message"), NODE_STRING, msg->text);
     for (size_t i = 0; i < msg->n; i++) {
-        struct json_member *m = &msg->members[i];
-        struct tree_value v = tree_value_of(m);
+        struct json_member m = encoder_clean(enc, msg->members[i], &repaired);
 
-        tree_append(enc->tree, root, tree_spell(enc->tree, m->key, m->flags),
-                    (enum node_kind)v.kind, v.text);
+        tree_append(enc->tree, root, m.key, NODE_JSON, m.value);
     }
     for (size_t i = 0; !r->extra_are_labels && i < r->n_extra; i++) {
-        struct path path = {.n = 1};
+        struct json_member m = encoder_clean(enc, r->extra[i], &repaired);
+        struct path path = {.part = {m.key}, .n = 1};
 
-        path.part[0] = tree_spell(enc->tree, r->extra[i].key, r->extra[i].flags);
-        tree_place_or_move(enc->tree, root, &path, tree_value_of(&r->extra[i]));
+        tree_place_or_move(enc->tree, root, &path, tree_value_of(&m));
     }
     fields_apply(enc->fields, enc->tree, root);
     if (tree_overflowed(enc->tree))
@@ -612,7 +610,7 @@ static bool look_at(struct encoder *enc, const struct message *msg, const struct
 
     *used = false;
     if (UNLIKELY(m->flags & (JSON_KEY_ESCAPED | JSON_KEY_DOTTED | JSON_NEEDS_REWRITE)) ||
-        UNLIKELY(m->key.n > TREE_MAX_NAME))
+        UNLIKELY(m->key.n == 0 || (unsigned char)m->key.p[0] <= ' ' || m->key.n > TREE_MAX_NAME))
         return false;
     if (m->type >= JSON_OBJECT && UNLIKELY(tree_must_open(m->value)))
         return false;
@@ -690,7 +688,8 @@ static bool labels_are_plain(const struct record *r)
         const struct json_member *m = &r->extra[i];
 
         if (m->type >= JSON_OBJECT || (m->flags & (JSON_KEY_ESCAPED | JSON_NEEDS_REWRITE)) ||
-            m->key.n == 0 || memchr(m->key.p, '/', m->key.n))
+            m->key.n == 0 || (unsigned char)m->key.p[0] <= ' ' || m->key.n > TREE_MAX_NAME ||
+            memchr(m->key.p, '/', m->key.n))
             return false;
     }
     return true;
@@ -831,17 +830,18 @@ static char *put_extra_labels(char *to, const struct record *r)
 static char *put_container(struct encoder *enc, const struct record *r, char *to)
 {
     struct bytes container = r->origin ? r->origin->container : BYTES_NONE;
-    bool labels = r->attrs.n > 0 || (r->extra_are_labels && r->n_extra > 0);
+    struct bytes labels = encoder_labels(enc, r);
+    bool extra = r->extra_are_labels && r->n_extra > 0;
 
-    if (!container.n && !labels)
+    if (!container.n && !labels.n && !extra)
         return to;
     to = PUT(to, ",\"container\":{");
     to = put_bytes(to, container);
-    if (labels) {
+    if (labels.n || extra) {
         if (container.n)
             *to++ = ',';
         to = PUT(to, "\"labels\":{");
-        to = r->attrs.n ? put_bytes(to, encoder_labels(enc, r)) : put_extra_labels(to, r);
+        to = extra ? put_extra_labels(to, r) : put_bytes(to, labels);
         *to++ = '}';
     }
     *to++ = '}';

@@ -73,19 +73,19 @@ static uint8_t type_of(struct bytes value)
     }
 }
 
-/* Scalars are repaired now, so that what they say can be used. */
-static struct json_member clean(struct builder *b, struct json_member m)
+struct json_member encoder_clean(struct encoder *enc, struct json_member m, bool *repaired)
 {
-    if (m.flags & JSON_NEEDS_REWRITE && m.type != JSON_OBJECT && m.type != JSON_ARRAY) {
-        char *to = tree_alloc(b->tree, json_rewrite_bound(m.value.n));
-
-        m.value = bytes_of(to, json_rewrite(m.value, to, &b->repaired));
-        m.type = type_of(m.value);
-        m.flags = (uint8_t)((m.flags & ~JSON_NEEDS_REWRITE) | JSON_KEY_ESCAPED);
-    }
     if (m.flags & (JSON_KEY_ESCAPED | JSON_NEEDS_REWRITE)) {
-        m.key = tree_spell(b->tree, m.key, m.flags);
+        m.key = tree_spell(enc->tree, m.key, m.flags);
         m.key_hash = json_key_hash(m.key);
+        m.flags |= JSON_KEY_ESCAPED;
+    }
+    if (m.flags & JSON_NEEDS_REWRITE) {
+        char *to = tree_alloc(enc->tree, json_rewrite_bound(m.value.n));
+
+        m.value = bytes_of(to, json_rewrite(m.value, to, repaired));
+        m.type = type_of(m.value);
+        m.flags &= (uint8_t)~JSON_NEEDS_REWRITE;
     }
     return m;
 }
@@ -95,10 +95,13 @@ static void add_item(struct builder *b, const struct json_member *m)
     struct item *item = new_item(b);
     struct key_match match;
 
-    item->m = clean(b, *m);
+    item->m = encoder_clean(b->enc, *m, &b->repaired);
     match = keys_find(b->enc->keys, item->m.key, item->m.key_hash);
     item->key = match.key;
     item->exact = match.exact;
+    /* An object under a dotted name lies elsewhere than the name says. */
+    if (match.key && match.key->target == TARGET_NONE && memchr(item->m.key.p, '.', item->m.key.n))
+        item->key = NULL;
 }
 
 /* The members of the object of item i become items below the names given; i itself is used up, an
@@ -118,7 +121,7 @@ static void expand(struct builder *b, size_t i, struct bytes above0, struct byte
     for (size_t k = 0; k < n; k++) {
         struct item *item = new_item(b);
 
-        item->m = clean(b, m[k]);
+        item->m = encoder_clean(b->enc, m[k], &b->repaired);
         item->above[0] = above0;
         item->above[1] = above1;
         item->n_above = above1.n ? 2 : 1;
@@ -160,7 +163,8 @@ static void expand_known(struct builder *b)
         struct json_member inner;
         size_t first = b->n;
 
-        if (!key || b->items[i].m.type != JSON_OBJECT || b->items[i].n_above)
+        if (!key || b->items[i].m.type != JSON_OBJECT || b->items[i].n_above || b->items[i].moved ||
+            b->items[i].used)
             continue;
         if (key->holds == HOLDS_ERROR || (b->items[i].exact && strcmp(key->name, "error") == 0)) {
             expand(b, i, BYTES_LITERAL("error"), BYTES_NONE);
@@ -258,7 +262,7 @@ static void choose(struct builder *b)
         struct item *item = &b->items[i];
         struct item **best;
 
-        if (item->used || !item->key || item->m.type >= JSON_OBJECT)
+        if (item->used || item->moved || !item->key || item->m.type >= JSON_OBJECT)
             continue;
         if (key_is_letter(item->key) && !zap) {
             item->key = NULL;
@@ -316,7 +320,8 @@ static void choose_ids(struct builder *b, struct bytes message)
     for (size_t i = 0; i < b->n; i++) {
         const struct item *item = &b->items[i];
 
-        if (!item->used && !item->n_above && item->key && item->m.type == JSON_OBJECT &&
+        if (!item->used && !item->moved && !item->n_above && item->key &&
+            item->m.type == JSON_OBJECT &&
             (item->key->holds == HOLDS_CONTEXT || item->key->holds == HOLDS_FIELDS))
             encoder_find_ids(b->enc, item->key, &item->m, &b->ids);
     }
@@ -395,18 +400,14 @@ static struct node *add_tags(struct builder *b)
         struct item *item = &b->items[i];
         struct bytes value = item->m.value;
 
-        if (item->used || item->n_above || !item->exact || item->key->role != ROLE_TAGS ||
+        if (item->used || item->moved || item->n_above || !item->exact ||
+            item->key->role != ROLE_TAGS ||
             !(item->m.type == JSON_STRING ||
               (item->m.type == JSON_ARRAY && encoder_is_flat(value))))
             continue;
         item->used = true;
         tags->shown = true;
         if (item->m.type == JSON_ARRAY) {
-            if (item->m.flags & JSON_NEEDS_REWRITE) {
-                char *to = tree_alloc(b->tree, json_rewrite_bound(value.n));
-
-                value = bytes_of(to, json_rewrite(value, to, &b->repaired));
-            }
             value = bytes_of(value.p + 1, value.n - 2);
             while (value.n && strchr(" \t\r\n", value.p[0])) {
                 value.p++;
@@ -587,7 +588,7 @@ static void place_item(struct builder *b, const struct item *item)
         return;
     for (size_t i = 0; i < item->n_above; i++)
         path.part[path.n++] = item->above[i];
-    tree_split(b->tree, m->key, m->flags, &path);
+    tree_split(b->tree, m->key, m->flags, TREE_MAX_NAME, &path);
     first = keys_find(b->enc->keys, path.part[0], json_key_hash(path.part[0]));
     if (item->moved) {
         prepend_app(&path);

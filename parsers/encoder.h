@@ -81,6 +81,10 @@ struct bytes encoder_labels(struct encoder *enc, const struct record *r);
 /* container.labels.NAME of a key: '.' and '/' as '_'. In the tree's arena. */
 struct bytes encoder_label_name(struct encoder *enc, const struct json_member *m);
 
+/* m with a key in its one spelling and a value that needs no rewriting, in the tree's arena;
+ * *repaired as json_rewrite has it. */
+struct json_member encoder_clean(struct encoder *enc, struct json_member m, bool *repaired);
+
 /* Whether an array holds no objects. */
 bool encoder_is_flat(struct bytes array);
 

@@ -28,6 +28,7 @@ struct tree {
     size_t n_nodes;
     unsigned depth;
     bool overflowed;
+    bool repaired; /* a name held broken bytes */
     uint64_t seed; /* secret, so that no sender can make names collide */
 };
 
@@ -97,6 +98,7 @@ struct node *tree_reset(struct tree *t)
     t->n_members = 0;
     t->depth = 0;
     t->overflowed = false;
+    t->repaired = false;
     if (t->table_used) {
         memset(t->table, 0, TABLE_SLOTS * sizeof(struct node *));
         t->table_used = false;
@@ -116,7 +118,8 @@ bool tree_overflowed(const struct tree *t)
 static bool plain_name(struct bytes key)
 {
     for (size_t i = 0; i < key.n; i++)
-        if (key.p[i] < 0x20 || key.p[i] == 0x7f || key.p[i] == '"' || key.p[i] == '\\')
+        if ((unsigned char)key.p[i] < 0x20 || (unsigned char)key.p[i] >= 0x7f || key.p[i] == '"' ||
+            key.p[i] == '\\')
             return false;
     return true;
 }
@@ -130,10 +133,10 @@ static bool blank_name(struct bytes s)
     return true;
 }
 
-static struct bytes cut_name(struct bytes s)
+static struct bytes cut_name(struct bytes s, size_t max)
 {
-    if (s.n > TREE_MAX_NAME) {
-        s.n = TREE_MAX_NAME;
+    if (s.n > max) {
+        s.n = max;
         while (s.n > 0 && ((unsigned char)s.p[s.n] & 0xC0) == 0x80)
             s.n--;
     }
@@ -142,13 +145,36 @@ static struct bytes cut_name(struct bytes s)
 
 static struct bytes escape_name(struct tree *t, struct bytes s)
 {
-    bool repaired = false;
     char *to;
 
     if (plain_name(s))
         return s;
     to = tree_alloc(t, 6 * s.n + 32);
-    return bytes_of(to, json_escape(s, to, &repaired));
+    return bytes_of(to, json_escape(s, to, &t->repaired));
+}
+
+/* Whether \uXXXX at p, with n bytes left, is a surrogate: d8 … db begin a pair, dc … df end it. */
+static bool is_surrogate(const char *p, size_t n, const char *second)
+{
+    return n >= 6 && p[0] == '\\' && p[1] == 'u' && (p[2] | 0x20) == 'd' && strchr(second, p[3]);
+}
+
+static bool has_lone_surrogate(struct bytes key)
+{
+    for (size_t i = 0; i + 6 <= key.n; i++) {
+        const char *p = key.p + i;
+
+        if (*p != '\\')
+            continue;
+        if (is_surrogate(p, key.n - i, "89abAB") && key.n - i >= 12 &&
+            is_surrogate(p + 6, key.n - i - 6, "cdefCDEF"))
+            i += 11;
+        else if (is_surrogate(p, key.n - i, "89abcdefABCDEF"))
+            return true;
+        else
+            i++; /* the escaped character may be a backslash */
+    }
+    return false;
 }
 
 static struct bytes decode_name(struct tree *t, struct bytes key, uint8_t flags)
@@ -161,12 +187,27 @@ static struct bytes decode_name(struct tree *t, struct bytes key, uint8_t flags)
     to = tree_alloc(t, key.n + 32);
     n = json_unescape(key, to);
     ASSERT(n != SIZE_MAX);
+    t->repaired |= has_lone_surrogate(key); /* becomes U+FFFD without a word */
+    if (flags & JSON_NEEDS_REWRITE) {
+        /* Broken bytes are repaired here, so that names are cut and compared as they will be. */
+        char *escaped = tree_alloc(t, 6 * n + 32);
+        size_t m = json_escape(bytes_of(to, n), escaped, &t->repaired);
+
+        to = tree_alloc(t, m + 32);
+        n = json_unescape(bytes_of(escaped, m), to);
+    }
     return bytes_of(to, n);
 }
 
 struct bytes tree_spell(struct tree *t, struct bytes key, uint8_t flags)
 {
     return escape_name(t, decode_name(t, key, flags));
+}
+
+struct bytes tree_name(struct tree *t, struct bytes key, uint8_t flags)
+{
+    key = decode_name(t, key, flags);
+    return blank_name(key) ? BYTES_LITERAL("_") : escape_name(t, cut_name(key, TREE_MAX_NAME));
 }
 
 /* Whether the parts of a dotted name can be levels: not too many, none of them blank. */
@@ -184,7 +225,7 @@ static bool is_path(struct bytes key)
     return true;
 }
 
-void tree_split(struct tree *t, struct bytes key, uint8_t flags, struct path *to)
+void tree_split(struct tree *t, struct bytes key, uint8_t flags, size_t max_name, struct path *to)
 {
     const char *p, *end;
 
@@ -203,7 +244,7 @@ void tree_split(struct tree *t, struct bytes key, uint8_t flags, struct path *to
         struct bytes part = bytes_of(p, (size_t)((dot ? dot : end) - p));
 
         ASSERT(to->n < ARRAY_LEN(to->part));
-        to->part[to->n++] = escape_name(t, cut_name(part));
+        to->part[to->n++] = escape_name(t, cut_name(part, max_name));
         if (!dot)
             break;
         p = dot;
@@ -589,7 +630,7 @@ void tree_place_or_move(struct tree *t, struct node *root, const struct path *pa
 
     if (place(t, root, path->part, n, v))
         return;
-    if (bytes_is(path->part[0], "app")) {
+    if (n > 1 && bytes_is(path->part[0], "app")) {
         memcpy(part, path->part, n * sizeof *part);
     } else {
         part[0] = BYTES_LITERAL("app");
@@ -673,7 +714,7 @@ static void merge(struct tree *t, struct node *o, struct bytes text)
     for (size_t i = 0; i < n && !t->overflowed; i++) {
         struct path path = {.n = 0};
 
-        tree_split(t, m[i].key, m[i].flags, &path);
+        tree_split(t, m[i].key, m[i].flags, SIZE_MAX, &path);
         if (!place(t, o, path.part, path.n, tree_value_of(&m[i])))
             move_inside(t, o, &path, tree_value_of(&m[i]));
     }
@@ -698,6 +739,7 @@ void tree_settle(struct tree *t, struct node *n, bool *repaired)
     }
     for (struct node *c = n->first; c; c = c->next)
         tree_settle(t, c, repaired);
+    *repaired |= t->repaired;
 }
 
 size_t tree_bound(const struct node *n)

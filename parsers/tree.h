@@ -3,7 +3,7 @@
  * document: names with dots, names that meet, values that must be rewritten. Nodes and text come
  * from an arena that is emptied for every record.
  *
- * Names: each part of a dotted name is a level, cut at TREE_MAX_NAME bytes; a name that is no path
+ * Names: each part of a dotted name is a level; a name that is no path
  * (".a", "a..b", more than TREE_MAX_PARTS parts) has '_' for each dot, a blank one is "_". Where a
  * scalar meets an object the scalar goes into it as "value". What still finds its place taken
  * moves: to app.NAME, else to NAME_2, NAME_3 …, unless it is the same value.
@@ -62,12 +62,15 @@ struct path {
     size_t n;
 };
 
-/* Adds the parts of key (inside of a string; flags: JSON_KEY_…, JSON_NEEDS_REWRITE) to *to, which
- * has room for TREE_MAX_PARTS. */
-void tree_split(struct tree *t, struct bytes key, uint8_t flags, struct path *to);
+/* Adds the parts of key, each cut at max_name bytes (inside of a string; flags: JSON_KEY_…,
+ * JSON_NEEDS_REWRITE) to *to, which has room for TREE_MAX_PARTS. */
+void tree_split(struct tree *t, struct bytes key, uint8_t flags, size_t max_name, struct path *to);
 
 /* The one spelling of a name: escapes undone where they need not be. No splitting. */
 struct bytes tree_spell(struct tree *t, struct bytes key, uint8_t flags);
+
+/* The same, cut and not blank: a name of one part, dots and all. */
+struct bytes tree_name(struct tree *t, struct bytes key, uint8_t flags);
 
 /* Leaves of members with the same name, also when spelled differently, only the last. Returns how
  * many are left. */
