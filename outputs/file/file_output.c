@@ -14,9 +14,11 @@
 #include "outputs/file/day_file.h"
 #include "outputs/output.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #define BATCH_BYTES (1u << 20)
 #define MAX_OPEN 8 /* files at a time: today's, yesterday's, and stragglers' */
@@ -327,9 +329,11 @@ static int try_folder(const char *pattern, struct error *e)
 
     while (fixed > 0 && pattern[fixed - 1] != '/')
         fixed--;
+    strbuf_add_str(&path, fixed || pattern[0] == '/' ? "" : "./");
     strbuf_add(&path, pattern, fixed);
-    strbuf_add_str(&path, "x");
     rc = day_file_make_folders(path.p, e);
+    if (rc == 0 && access(path.p, W_OK | X_OK) < 0)
+        rc = error_set(e, "nothing can be written to folder %s: %s", path.p, strerror(errno));
     strbuf_fini(&path);
     return rc;
 }
