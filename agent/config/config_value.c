@@ -222,8 +222,9 @@ static int check_url(const char *text, const char *const *schemes, const char *e
     curl_url_cleanup(u);
     if (ok)
         return 0;
-    /* Not the text itself: it may hold a password. */
-    return error_set(why, "this is no URL that can be used here; write one like %s", example);
+    /* Where there is an @ there may be a password before it. */
+    return error_set(why, "\"%.100s\" is no URL that can be used here; write one like %s",
+                     strchr(text, '@') ? "***" : text, example);
 }
 
 int config_value_check_url(const char *text, struct error *why)
