@@ -64,9 +64,9 @@ def agent(lab, node, docker=None, gelf=None, **sections):
     return lab.barge(config)
 
 
-def wait_count(node, n, deadline_s=60):
-    wait_until(lambda: node.count() >= n, deadline_s, lambda: f"{node.count()} of {n} documents", every_s=0.2)
-    assert node.count() == n
+def wait_count(node, n, deadline_s=60, pattern="microservices-*"):
+    wait_until(lambda: node.count(pattern) >= n, deadline_s, lambda: f"{node.count(pattern)} of {n} documents", every_s=0.2)
+    assert node.count(pattern) == n
 
 
 def every_document(node, pattern="microservices-*"):
@@ -264,9 +264,10 @@ def test_an_index_that_the_role_may_not_write_waits(secured, lab):
     docker = lab.docker()
     docker.container("app-1").write(b"".join(line("app-1", i) for i in range(100)))
     barge = secured_agent(lab, secured, docker, "barge", secured.PASSWORD, index="private-%{+YYYY.MM.dd}")
-    wait_until(lambda: "security_exception" in str(barge.status()["output"]["last_error"]) or "403" in str(barge.status()["output"]["last_error"]), 30, barge.status)
+    wait_until(lambda: "security_exception" in barge.log() + str(barge.status()["output"]["last_error"]), 30, barge.status)
     ledger = barge.balanced()
     assert ledger["buffered"] == 100 and ledger["delivered"] == ledger["dead_lettered"] == 0
     secured.allow("private-*")
-    barge.wait_drained(90)
+    wait_count(secured, 100, 90, "private-*")
+    barge.wait_drained()
     check_exactly_once(every_document(secured, "private-*").values(), {"app-1": 100})

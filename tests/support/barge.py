@@ -219,11 +219,11 @@ class Barge:
     # -- its output files --
 
     def output_lines(self):
-        """Lines of all daily files of an output.file whose path lies in folder/out, as bytes."""
+        """Lines of all daily files of output.file, as bytes."""
+        folder = os.path.dirname(self.config["output"]["file"]["path"])
         lines = []
-        out = os.path.join(self.folder, "out")
-        for name in sorted(os.listdir(out)) if os.path.isdir(out) else []:
-            with open(os.path.join(out, name), "rb") as f:
+        for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+            with open(os.path.join(folder, name), "rb") as f:
                 lines += [line for line in f.read().split(b"\n") if line]
         return lines
 
