@@ -50,9 +50,6 @@ class Barge:
         self.wrapper = list(wrapper)
         self.process = None
         self.lives = 0
-        self.ended = []  # (exit status, text of its log) of each life
-        self.max_rss_kib = 0
-        self.usage = None
         self.write_config()
 
     def write_config(self):
@@ -99,23 +96,10 @@ class Barge:
 
     def wait(self, deadline_s=20.0):
         """Waits for its end; returns the exit status."""
-        pid = self.process.pid
-        found = wait_until(lambda: self._reap(pid), deadline_s, lambda: "end of barge; " + self.log()[-3000:])
-        status = found[0]
+        wait_until(lambda: self.process.poll() is not None, deadline_s, lambda: "end of barge; " + self.log()[-3000:])
+        status = self.process.returncode
         self.process = None
-        self.ended.append((status, self.log()))
         return status
-
-    def _reap(self, pid):
-        if self.process.returncode is not None:
-            return (self.process.returncode,)
-        done, status, usage = os.wait4(pid, os.WNOHANG)
-        if not done:
-            return None
-        self.usage = usage
-        self.max_rss_kib = max(self.max_rss_kib, usage.ru_maxrss)
-        self.process.returncode = os.waitstatus_to_exitcode(status)
-        return (self.process.returncode,)
 
     def stop(self, deadline_s=20.0, books=True):
         """SIGTERM, and what must hold of every ending: status 0, no sanitizer's word, books that balance."""
