@@ -3,6 +3,7 @@
  * by its bytes; one by one: all goes through yajl), and what counts must be one JSON object with
  * exactly the expected items, as yajl's tree sees it.
  */
+#include "agent/base/utf8.h"
 #include "outputs/elasticsearch/es_answer.h"
 
 #include <stdlib.h>
@@ -29,6 +30,15 @@ static void judge(const char *text, const struct es_answer *a)
             ASSERT(a->items[i].status == 200 || a->items[i].status == 201);
     }
     yajl_tree_free(tree);
+}
+
+/* yajl's tree reads no byte behind a NUL, and wants UTF-8, which an error's text need not be. */
+static bool fit_for_tree(struct bytes text)
+{
+    for (size_t i = 0, n; i < text.n; i += n)
+        if (text.p[i] == '\0' || (n = utf8_length(text.p + i, text.n - i)) == 0)
+            return false;
+    return true;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -58,8 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             ASSERT(strcmp(es_answer_text(&whole, &whole.items[i]),
                           es_answer_text(&single, &single.items[i])) == 0);
         }
-        /* yajl's tree reads no byte behind a NUL. */
-        if (memchr(text.p, '\0', text.n) == NULL)
+        if (fit_for_tree(strbuf_bytes(&text)))
             judge(text.p, &whole);
     }
     strbuf_clear(&text);
