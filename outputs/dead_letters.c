@@ -745,3 +745,49 @@ bool dead_letter_parse(struct bytes line, struct dead_letter *out)
            out->index.n <= BUFFER_MAX_INDEX && !memchr(out->index.p, '\\', out->index.n) &&
            out->document.n >= 2;
 }
+
+/* The first line of a file, without its line feed. false when it is longer than a record may be, or
+ * there is none. */
+static bool first_line(int dir, const char *name, struct strbuf *to)
+{
+    int fd = io_open(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+    const char *feed = NULL;
+    ssize_t n = 1;
+
+    strbuf_clear(to);
+    while (fd >= 0 && feed == NULL && n > 0 && to->n <= BUFFER_MAX_RECORD) {
+        char *room = strbuf_room(to, CHUNK);
+
+        n = io_read(fd, room, CHUNK);
+        if (n <= 0)
+            break;
+        feed = memchr(room, '\n', (size_t)n);
+        to->n += feed != NULL ? (size_t)(feed - room) : (size_t)n;
+    }
+    if (fd >= 0)
+        io_close(fd);
+    return feed != NULL;
+}
+
+void dead_letters_parked(struct dead_letters *d,
+                         void (*fn)(void *arg, const struct buffer_record *one, uint64_t records),
+                         void *arg)
+{
+    struct listing l = list_folder(d->dirs[PARKED]);
+    struct strbuf line = {0};
+
+    for (size_t i = 0; i < l.n; i++) {
+        struct dead_letter letter;
+        struct buffer_record r = {0};
+
+        if (!first_line(d->dirs[PARKED], l.list[i].name, &line) ||
+            !dead_letter_parse(strbuf_bytes(&line), &letter))
+            continue;
+        memcpy(r.id, letter.id, sizeof r.id);
+        r.index = letter.index;
+        r.document = letter.document;
+        fn(arg, &r, count_lines(d->dirs[PARKED], l.list[i].name));
+    }
+    strbuf_fini(&line);
+    free(l.list);
+}

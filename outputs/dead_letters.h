@@ -39,6 +39,13 @@ int dead_letters_sync(struct dead_letters *d);
 /* Moves all parked files of this index to the replay folder, because it accepts again. */
 int dead_letters_unpark(struct dead_letters *d, struct bytes index);
 
+/* Calls fn for each file of parked records, to be asked before the first is parked: its index, how
+ * many there are in it, and one of them, whose slices are good only during the call. fn must not
+ * call back. */
+void dead_letters_parked(struct dead_letters *d,
+                         void (*fn)(void *arg, const struct buffer_record *one, uint64_t records),
+                         void *arg);
+
 /* `barge replay`: moves files (NULL: all) to the replay folder; a running agent picks them up
  * within seconds, else the next one does. Returns how many, -1 with *e. */
 int dead_letters_replay(const char *data_dir, char **files, struct error *e);

@@ -13,6 +13,9 @@
 /* yajl keeps a string that spans our pieces: none may be longer than this. */
 #define MAX_QUIET_BYTES (256u << 10)
 
+/* Texts that are kept of failures that are no refusals: to tell what is wrong, some suffice. */
+#define FAILURE_TEXTS 64
+
 #define COMMON "{\"create\":{\"status\":201}},"
 #define COMMON_BYTES (sizeof(COMMON) - 1)
 
@@ -33,7 +36,7 @@ static void add_text(struct es_answer *a, struct es_item *item)
     size_t n = a->type.n + a->reason.n + 3;
 
     item->text = UINT32_MAX;
-    if (item->fate != ES_REFUSED && a->failure_text)
+    if (item->fate != ES_REFUSED && a->failure_texts == FAILURE_TEXTS)
         return;
     if (a->texts.n + n > ES_ANSWER_MAX_TEXTS) {
         /* A refusal without its reason can be neither folded nor kept: the next, smaller request
@@ -43,7 +46,7 @@ static void add_text(struct es_answer *a, struct es_item *item)
         return;
     }
     if (item->fate != ES_REFUSED)
-        a->failure_text = true;
+        a->failure_texts++;
     item->text = (uint32_t)a->texts.n;
     strbuf_add_bytes(&a->texts, strbuf_bytes(&a->type));
     if (a->type.n > 0 && a->reason.n > 0)

@@ -37,8 +37,8 @@ struct es_answer {
     uint64_t bytes, max_bytes, quiet_bytes;
     unsigned depth;
     bool in_items, seen_items, at_item, skipped, done;
-    bool in_op, have_status, failure_text;
-    unsigned keys, error_depth;
+    bool in_op, have_status;
+    unsigned keys, error_depth, failure_texts;
     int key;
     long status;
     struct strbuf type, reason;

@@ -10,10 +10,14 @@
 #include "agent/base/metrics.h"
 #include "outputs/output.h"
 
+#include <signal.h>
 #include <stdlib.h>
 
 #define BODIES_BYTES (2u << 20)
 #define FREE_BATCHES_MAX 32
+/* Batches and records that wait to be sent again; beyond it nothing new is read. */
+#define PENDING_MAX 64
+#define PENDING_RECORDS_MAX 16384
 #define UPKEEP_MS 1000
 /* A limit that a host taught is tried again at double size after so long. */
 #define LEARNED_MS (60u * 60000)
@@ -157,7 +161,8 @@ static bool from_pending(struct es *es, bool trying, uint64_t now_ms, struct wor
 }
 
 /* Whether the lane has something for us now. */
-static bool lane_is_due(const struct es_lane *lane, uint64_t now_ms, uint64_t *due_ms)
+static bool lane_is_due(const struct es *es, const struct es_lane *lane, uint64_t now_ms,
+                        uint64_t *due_ms)
 {
     switch (lane->state) {
     case ES_LANE_DRAINING:
@@ -165,7 +170,8 @@ static bool lane_is_due(const struct es_lane *lane, uint64_t now_ms, uint64_t *d
     case ES_LANE_TROUBLED:
         if (lane->under_way > 0 || (lane->records == 0 && lane->sample.mem == NULL))
             return false;
-        if (lane->due_ms > now_ms)
+        /* The end does not wait for it. */
+        if (lane->due_ms > now_ms && !atomic_load(&es->stop))
             *due_ms = MIN(*due_ms, lane->due_ms);
         return lane->due_ms <= now_ms;
     case ES_LANE_PARKING:
@@ -180,7 +186,7 @@ static bool from_lanes(struct es *es, uint64_t now_ms, struct work *w, uint64_t 
         struct es_lane *lane = es->lanes.list[(es->next_lane + i) % es->lanes.n];
         size_t max = lane->state == ES_LANE_DRAINING ? SIZE_MAX : 1;
 
-        if (!lane_is_due(lane, now_ms, due_ms))
+        if (!lane_is_due(es, lane, now_ms, due_ms))
             continue;
         w->body = es_take_body(es);
         if (w->body == NULL)
@@ -213,7 +219,11 @@ static size_t slots(const struct es *es)
 
 static bool may_read_on(const struct es *es)
 {
-    return es->n_pending < 2 * slots(es) + 4 &&
+    size_t waiting = 0;
+
+    for (const struct es_batch *b = es->pending; b != NULL; b = b->next)
+        waiting += b->n;
+    return es->n_pending < PENDING_MAX && waiting < PENDING_RECORDS_MAX &&
            es_frontier_stretches(&es->frontier) < ES_STRETCHES_MAX &&
            es->lanes.runs < ES_LANE_RUNS_MAX;
 }
@@ -316,7 +326,9 @@ static void choose_parking(struct es *es, uint64_t now_ms)
 
     for (size_t i = 0; i < es->lanes.n; i++) {
         lane = es->lanes.list[i];
-        if (lane->records > 0 && now_ms - lane->since_ms >= es->settings->park_after_ms)
+        /* While no host answers it is not the index that accepts nothing. */
+        if (lane->records > 0 && now_ms - lane->since_ms >= es->settings->park_after_ms &&
+            now_ms - lane->refused_ms < 2 * ES_RETRY_MAX_MS)
             start_parking(lane, "nothing accepted for park_after");
     }
     if (es->lanes.runs >= ES_LANE_RUNS_MAX && (lane = es_lanes_longest(&es->lanes)) != NULL)
@@ -355,8 +367,7 @@ static uint64_t tend_lanes(struct es *es, uint64_t now_ms)
                 lane->state = ES_LANE_TROUBLED;
             }
         }
-        if (lane->state == ES_LANE_DRAINING && lane->records == 0 && lane->under_way == 0 &&
-            lane->parked == 0)
+        if (lane->records == 0 && lane->under_way == 0 && lane->parked == 0)
             es_lanes_close(&es->lanes, lane);
         else
             i++;
@@ -413,11 +424,18 @@ static void show_figures(struct es *es)
 {
     static const char path[] = "output.breaker_state";
     struct strbuf text = {0};
-    enum es_breaker_state worst = es_hosts_worst(&es->hosts, &text);
+    enum es_breaker_state worst;
+    uint64_t states = 1;
 
-    metric_set(M_OUT_BREAKER, worst);
     metric_set(M_OUT_IN_FLIGHT, es->hosts.in_flight);
     metric_set(M_OUT_LIMIT, slots(es));
+    for (size_t i = 0; i < es->hosts.n; i++)
+        states = states * 3 + es->hosts.list[i].breaker.state;
+    if (states == es->shown_states)
+        return;
+    es->shown_states = states;
+    worst = es_hosts_worst(&es->hosts, &text);
+    metric_set(M_OUT_BREAKER, worst);
     if (es->hosts.n == 1)
         metric_text_set(path, bytes_str(es_breaker_text(worst)));
     else
@@ -455,26 +473,46 @@ static bool spent(const struct es *es, uint64_t now_ms, uint64_t due_ms)
     return now_ms >= deadline_ms || (es->hosts.in_flight == 0 && due_ms >= deadline_ms);
 }
 
+/* Signals are for others. Those of our own faults stay. */
+static void block_signals(void)
+{
+    sigset_t all;
+
+    sigfillset(&all);
+    sigdelset(&all, SIGSEGV);
+    sigdelset(&all, SIGBUS);
+    sigdelset(&all, SIGFPE);
+    sigdelset(&all, SIGILL);
+    sigdelset(&all, SIGABRT);
+    pthread_sigmask(SIG_BLOCK, &all, NULL);
+}
+
 static void *run(void *arg)
 {
     struct es *es = arg;
 
+    block_signals();
+    pthread_setname_np(pthread_self(), "delivery");
     for (;;) {
-        uint64_t now_ms = clock_mono_ms(), due_ms;
+        uint64_t now_ms = clock_mono_ms(), due_ms, lanes_due_ms;
 
         if (atomic_exchange(&es->reload, false))
             reload(es);
         unlearn(es, now_ms);
         bury_all(es, now_ms);
         due_ms = send_all(es, now_ms);
-        due_ms = MIN(due_ms, tend_lanes(es, now_ms));
-        due_ms = MIN(due_ms, bury_due_ms(es, now_ms));
+        lanes_due_ms = tend_lanes(es, now_ms);
         advance(es);
         show_figures(es);
         if (atomic_load(&es->stop)) {
             if (spent(es, now_ms, due_ms))
                 break;
             due_ms = MIN(due_ms, atomic_load(&es->deadline_ms));
+        } else {
+            uint64_t other_due_ms = bury_due_ms(es, now_ms);
+
+            other_due_ms = MIN(other_due_ms, lanes_due_ms);
+            due_ms = MIN(due_ms, other_due_ms);
         }
         es_hosts_poll(&es->hosts, due_ms == FOREVER ? FOREVER
                                   : due_ms > now_ms ? due_ms - now_ms
@@ -497,6 +535,39 @@ static void on_body_done(void *arg, struct es_body *body)
 static void on_ended(void *arg, struct es_request *r)
 {
     es_outcome(arg, r);
+}
+
+/* Records that an earlier life has parked: their index is tried again at once. */
+static void on_parked(void *arg, const struct buffer_record *one, uint64_t records)
+{
+    struct es *es = arg;
+    struct es_lane *lane = es_lanes_find(&es->lanes, one->index);
+
+    if (lane == NULL)
+        lane = es_lanes_open(&es->lanes, one->index, clock_mono_ms());
+    if (lane == NULL)
+        return; /* too many: handed back when the index accepts its next record */
+    es_lane_sample(lane, one);
+    lane->parked += records;
+    es->parked += records;
+}
+
+static void take_up_parked(struct es *es)
+{
+    dead_letters_parked(es->dead, on_parked, es);
+    metric_set(M_OUT_PARKED, es->parked);
+    /* Without a record that is small enough to try with, all of them are. */
+    for (size_t i = 0; i < es->lanes.n; i++) {
+        struct es_lane *lane = es->lanes.list[i];
+
+        if (lane->sample.mem != NULL)
+            continue;
+        if (dead_letters_unpark(es->dead, bytes_str(lane->index)) == 0) {
+            es->parked -= lane->parked;
+            lane->parked = 0;
+            lane->state = ES_LANE_DRAINING;
+        }
+    }
 }
 
 static void destroy(struct es *es)
@@ -544,6 +615,7 @@ static void *es_start(const struct output_options *o, struct error *e)
     es_frontier_init(&es->frontier, es->cursor);
     es_lanes_init(&es->lanes);
     es_fold_init(&es->fold);
+    take_up_parked(es);
     es->body_bytes = es->settings->batch_bytes;
     es->bodies_max = MAX(2, MIN(BODIES_BYTES / es->settings->batch_bytes, ARRAY_LEN(es->bodies)));
     atomic_store(&es->deadline_ms, FOREVER);

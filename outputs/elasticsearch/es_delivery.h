@@ -75,7 +75,8 @@ struct es {
     struct es_accept accepts[ES_ACCEPTS_MAX];
     size_t n_accepts;
     uint64_t upkeep_ms;
-    uint64_t parked; /* records, for the figure */
+    uint64_t parked;       /* records, for the figure */
+    uint64_t shown_states; /* of the breakers, as the figures have them */
 };
 
 /* ---- es_delivery.c ---- */

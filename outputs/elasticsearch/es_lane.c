@@ -116,6 +116,22 @@ void es_lane_took(struct es_lanes *l, struct es_lane *lane, struct buffer_cursor
     run->at = next.point;
 }
 
+void es_lane_sample(struct es_lane *lane, const struct buffer_record *r)
+{
+    size_t n = r->index.n + r->document.n;
+    char *mem;
+
+    if (lane->sample.mem != NULL || n > ES_LANE_SAMPLE_MAX)
+        return;
+    mem = base_alloc(n);
+    memcpy(mem, r->index.p, r->index.n);
+    memcpy(mem + r->index.n, r->document.p, r->document.n);
+    lane->sample.mem = mem;
+    lane->sample.record = *r;
+    lane->sample.record.index.p = mem;
+    lane->sample.record.document.p = mem + r->index.n;
+}
+
 void es_lane_accepted(struct es_lane *lane)
 {
     if (lane->state == ES_LANE_TROUBLED)
@@ -130,6 +146,7 @@ void es_lane_refused(struct es_lane *lane, const char *reason, uint64_t now_ms, 
         lane->since_ms = now_ms;
     }
     lane->failures++;
+    lane->refused_ms = now_ms;
     lane->due_ms = now_ms + es_backoff_ms(lane->failures, TRY_MS, TRY_MAX_MS, r);
     snprintf(lane->reason, sizeof lane->reason, "%s", reason);
 }

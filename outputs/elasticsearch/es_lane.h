@@ -13,6 +13,7 @@
 #include "outputs/elasticsearch/es_backoff.h"
 
 #define ES_LANES_MAX 256
+#define ES_LANE_SAMPLE_MAX (16u << 10)
 #define ES_LANE_RUNS_MAX 65536 /* of all lanes together: 2 MiB */
 
 /* Consecutive records, as they lie in one segment. */
@@ -41,6 +42,7 @@ struct es_lane {
     unsigned failures;   /* tries in a row */
     uint64_t since_ms;   /* it accepted nothing since */
     uint64_t due_ms;     /* next try */
+    uint64_t refused_ms; /* last one that failed */
     unsigned under_way;  /* batches that are out */
     char reason[256];    /* why it does not accept */
     struct es_run *runs; /* owned; [first, n) */
@@ -78,6 +80,10 @@ const struct es_run *es_lane_first(const struct es_lane *lane);
 /* Takes records off the front of the first run: all those before next.seq; what is left of it
  * begins at next. */
 void es_lane_took(struct es_lanes *l, struct es_lane *lane, struct buffer_cursor next);
+
+/* Keeps a copy of a record to try the index with, unless it has one, or the record is larger than
+ * ES_LANE_SAMPLE_MAX. */
+void es_lane_sample(struct es_lane *lane, const struct buffer_record *r);
 
 /* The index accepted something. */
 void es_lane_accepted(struct es_lane *lane);

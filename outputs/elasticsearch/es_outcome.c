@@ -23,6 +23,9 @@
 #define ATTEMPTS_BEFORE_LANE 3
 #define AUTH_PAUSE_MS 5000
 #define BODY_BYTES_MIN 1024
+/* Records that are to be sent again go together when they have failed since about the same time. */
+#define TOGETHER_MS 60000
+#define TOGETHER_RECORDS 4096
 
 /* ---- indices that accept ---- */
 
@@ -102,6 +105,7 @@ struct sorting {
     struct es_batch *again, *fold, *bury;
     struct es_lane *lane; /* whose batch it is */
     bool lane_refused;
+    bool overloaded; /* the host said 429 to some */
     const char *why; /* text of the last failure */
 };
 
@@ -123,7 +127,10 @@ static bool index_takes_nothing(const struct es *es, const struct es_batch *b,
         return false;
     if (fate == ES_RETRY && b->attempts < ATTEMPTS_BEFORE_LANE)
         return false;
-    return !es_accepted_since(es, es_batch_index(b, ref), b->sent_ms);
+    /* What is no word about the index is held against it only when nothing else got through either.
+     */
+    return !es_accepted_since(es, es_batch_index(b, ref),
+                              fate == ES_RETRY ? b->first_failed_ms : b->sent_ms);
 }
 
 static void sort_item(struct es *es, struct es_batch *b, const struct es_ref *ref,
@@ -156,6 +163,27 @@ static void sort_item(struct es *es, struct es_batch *b, const struct es_ref *re
         return;
     }
     es_batch_add_ref(made(es, &s->again, b), b, ref, es_batch_text(b, ref), ref->flags);
+}
+
+/* Queues what is to be sent again: with others that wait, or many small batches would hold up new
+ * records. */
+static void pend_again(struct es *es, struct es_batch *again, uint64_t due_ms)
+{
+    for (struct es_batch *p = es->pending; p != NULL; p = p->next) {
+        if (p->kind != ES_SEND || p->lane != NULL || p->hangs > 0 || p->suspect ||
+            p->attempts == 0 || again->first_failed_ms < p->first_failed_ms ||
+            again->first_failed_ms - p->first_failed_ms > TOGETHER_MS ||
+            p->n + again->n > TOGETHER_RECORDS ||
+            es_batch_bytes(p) + es_batch_bytes(again) > es->body_bytes)
+            continue;
+        for (size_t i = 0; i < again->n; i++)
+            es_batch_add_ref(p, again, &again->refs[i], es_batch_text(again, &again->refs[i]),
+                             again->refs[i].flags);
+        p->ok_then = MAX(p->ok_then, again->ok_then);
+        es_give_batch(es, again);
+        return;
+    }
+    es_pend(es, again, ES_SEND, due_ms);
 }
 
 /* First all that went well, so that the rest can be judged by whether its index takes anything.
@@ -204,6 +232,7 @@ static void items(struct es *es, struct es_batch *b, struct es_request *r, uint6
     for (size_t i = 0; left > 0 && i < b->n; i++) {
         enum es_fate fate = (enum es_fate)a->items[i].fate;
 
+        s.overloaded = s.overloaded || (fate == ES_RETRY && a->items[i].status == 429);
         if (fate != ES_DELIVERED && fate != ES_DUPLICATE)
             sort_item(es, b, &b->refs[i], fate, es_answer_text(a, &a->items[i]), &s, now_ms);
     }
@@ -224,9 +253,10 @@ static void items(struct es *es, struct es_batch *b, struct es_request *r, uint6
             s.again->first_failed_ms = now_ms;
             s.again->ok_then = es->ok_count;
         }
-        es_limit_overloaded(&r->host->limit, r->begun_ms, now_ms);
-        es_pend(es, s.again, ES_SEND, now_ms + wait);
+        pend_again(es, s.again, now_ms + wait);
     }
+    if (s.overloaded)
+        es_limit_overloaded(&r->host->limit, r->begun_ms, now_ms);
     if (s.fold != NULL)
         es_pend(es, s.fold, ES_SEND, now_ms);
     if (s.bury != NULL)
@@ -338,10 +368,9 @@ static void describe(struct es_request *r, enum failure f, struct strbuf *to, bo
 /* Reads the secrets again. true when they are others now. */
 static bool new_credentials(struct es *es)
 {
-    static struct es_credentials before;
+    struct es_credentials before = es->hosts.credentials;
     struct error e;
 
-    before = es->hosts.credentials;
     if (es_credentials_read(&es->hosts.credentials, es->settings, &e) != 0) {
         log_warn("credentials cannot be read again", LOG_STR("error", e.text));
         return false;

@@ -15,8 +15,6 @@
 #define FIRST_LOOK (64u << 10)
 /* What buffer_read takes beside the records, amply. */
 #define READ_SLACK 64
-/* A parked index is tried with a copy of a small record. */
-#define SAMPLE_MAX_BYTES 4096
 
 /* What is known of the index of the record before, which is this one's as a rule. Begin with a
  * zeroed one for each batch and body. */
@@ -106,7 +104,7 @@ static size_t read_main(struct es *es, uint64_t now_ms, size_t *need)
     n = buffer_read(es->buffer, &es->cursor, body->mem + body->used, room, &lost, need);
     if (n == 0 && *need > room && es->filling->n == 0 && body->used == 0) {
         es_body_grow(body, *need);
-        room = body->cap;
+        room = *need;
         *need = 0;
         n = buffer_read(es->buffer, &es->cursor, body->mem, room, &lost, need);
     }
@@ -214,7 +212,7 @@ static size_t together(const struct es_batch *b, size_t i, size_t room, size_t *
         const struct es_ref *ref = &b->refs[k];
         uint64_t reach;
 
-        if (ref->at.segment != first->at.segment || ref->at.offset < first->at.offset)
+        if (ref->at.segment != first->at.segment || ref->seq <= b->refs[k - 1].seq)
             break;
         reach = ref->at.offset + ref->size - first->at.offset;
         wanted += ref->size;
@@ -405,20 +403,6 @@ static void disk_refuses(int error)
     metric_text_set("output.last_error", BYTES_LITERAL("dead letters cannot be written"));
 }
 
-static void keep_sample(struct es_lane *lane, const struct buffer_record *r)
-{
-    size_t n = r->index.n + r->document.n;
-
-    if (lane->sample.mem != NULL || n > SAMPLE_MAX_BYTES)
-        return;
-    lane->sample.mem = base_alloc(n);
-    lane->sample.record = *r;
-    memcpy(lane->sample.mem, r->index.p, r->index.n);
-    memcpy(lane->sample.mem + r->index.n, r->document.p, r->document.n);
-    lane->sample.record.index.p = lane->sample.mem;
-    lane->sample.record.document.p = lane->sample.mem + r->index.n;
-}
-
 static bool bury_one(struct es *es, struct es_batch *b, struct es_ref *ref,
                      const struct buffer_record *r, struct es_body *body, uint64_t now_ms,
                      struct es_batch **refused)
@@ -439,7 +423,7 @@ static bool bury_one(struct es *es, struct es_batch *b, struct es_ref *ref,
     }
     ref->flags |= ES_REF_WRITTEN;
     if (ref->flags & ES_REF_PARK && b->lane != NULL)
-        keep_sample(b->lane, r);
+        es_lane_sample(b->lane, r);
     return true;
 }
 

@@ -53,7 +53,7 @@ struct server {
     atomic_bool stopping;
     pthread_mutex_t lock;
     /* under lock */
-    unsigned requests, created, conflicts;
+    atomic_uint requests, created, conflicts;
     uint8_t copies[SERVER_DOCUMENTS];
     char *documents[SERVER_DOCUMENTS];
     /* the script; called under lock. item: the error's JSON with status, or 0 for "create it" */

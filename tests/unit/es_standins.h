@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -215,8 +216,10 @@ struct letter {
 
 struct dead_letters {
     struct letter list[RECORDS_MAX];
-    size_t n, synced, unparked;
-    bool refuses;
+    size_t n, synced;
+    atomic_size_t unparked;
+    atomic_bool refuses;
+    uint64_t parked_before; /* by an earlier life */
 };
 
 static struct dead_letters letters;
@@ -272,6 +275,17 @@ int dead_letters_sync(struct dead_letters *d)
 {
     d->synced = d->n;
     return 0;
+}
+
+void dead_letters_parked(struct dead_letters *d,
+                         void (*fn)(void *arg, const struct buffer_record *one, uint64_t records),
+                         void *arg)
+{
+    if (d->parked_before > 0)
+        fn(arg,
+           &(struct buffer_record){.index = BYTES_LITERAL("a-1"),
+                                   .document = BYTES_LITERAL("{\"n\":19000}")},
+           d->parked_before);
 }
 
 int dead_letters_unpark(struct dead_letters *d, struct bytes index)

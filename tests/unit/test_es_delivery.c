@@ -602,6 +602,60 @@ static void test_parking(void **state)
     assert_int_equal(f->server.created, 601);
 }
 
+/* What an earlier life has parked is handed back when its index accepts, though no new record
+ * comes. */
+static void test_parked_before(void **state)
+{
+    struct fixture *f = *state;
+
+    atomic_store(&a_closed, true);
+    letters.parked_before = 7;
+    f->server.on_item = closed_a;
+    start(f);
+    UNTIL(f, f->server.requests >= 2);
+    assert_int_equal(metric_get(M_OUT_PARKED), 7);
+    assert_int_equal(letters.unparked, 0);
+    atomic_store(&a_closed, false);
+    UNTIL(f, metric_get(M_OUT_PARKED) == 0);
+    finish(f);
+    assert_int_equal(letters.unparked, 1);
+    assert_int_equal(f->server.created, 1);
+}
+
+/* Records at which the node breaks, without being able to say that it is their fault. */
+static int broken_by_some(struct server *s, const struct server_item *i, const char **error)
+{
+    (void)s;
+    if (i->number % 10 != 3)
+        return 0;
+    *error = "{\"type\":\"null_pointer_exception\",\"reason\":\"oops\"}";
+    return 500;
+}
+
+/* They do not hold up the others, however many they are, and not the buffer for ever either. */
+static void test_breaking_records(void **state)
+{
+    struct fixture *f = *state;
+    static int except[301];
+
+    for (int i = 0; i < 300; i++)
+        except[i] = 10 * i + 3;
+    except[300] = -1;
+    f->config.elasticsearch.batch_bytes = 8 << 10;
+    f->config.elasticsearch.park_after_ms = 3000;
+    f->server.on_item = broken_by_some;
+    put(f, 0, 3000, "a-1", "");
+    start(f);
+    UNTIL(f, f->server.created == 2700);
+    assert_true(metric_get(M_OUT_PARKED) == 0);
+    UNTIL(f, reached(f, 3000));
+    finish(f);
+    check_store(f, 3000, except);
+    check_books(f, 2700, 0, 300);
+    assert_true(letters.list[0].parked);
+    assert_string_equal(letters.list[0].reason, "null_pointer_exception: oops");
+}
+
 static struct server_reply hang_all(struct server *s, const struct server_request *r)
 {
     (void)s;
@@ -755,6 +809,8 @@ int main(void)
         TEST(test_refused_again),
         TEST(test_closed_index),
         TEST(test_parking),
+        TEST(test_breaking_records),
+        TEST(test_parked_before),
         TEST(test_stop_while_hanging),
         TEST(test_credentials),
         TEST(test_busy),
