@@ -11,10 +11,11 @@ PYTHON    ?= /usr/bin/python3
 FUZZ_SECONDS ?= 60
 NODES     ?= elasticsearch-8.19 opensearch-2.19
 PYTEST_ARGS  ?=
+JOBS         ?= 4  # integration tests at a time: they wait more than they work
 
 PACKAGES  := zlib libcurl yajl yaml-0.1 libmicrohttpd
 DEB_BUILD := gcc libc6-dev make pkg-config zlib1g-dev libcurl4-openssl-dev libyajl-dev libyaml-dev libmicrohttpd-dev
-DEB_TEST  := libcmocka-dev python3 python3-pytest openssl
+DEB_TEST  := libcmocka-dev python3 python3-pytest python3-pytest-xdist openssl
 DEB_LINT  := clang clang-format clang-tidy shellcheck
 DEB_FUZZ  := clang
 DEB_BENCH := valgrind python3
@@ -135,7 +136,7 @@ test-unit: $(UNIT_BINS) ## the unit tests alone
 
 .PHONY: test-integration
 test-integration: $(BUILD)/barge ## the built program against files, sockets and a scripted Elasticsearch
-	$(PYTEST) tests/integration
+	$(PYTEST) -n $(JOBS) tests/integration
 
 .PHONY: test-elasticsearch
 test-elasticsearch: deps-nodes ## the same program against real nodes (NODES=all for every version)
