@@ -626,6 +626,7 @@ void docker_container_set_gone(struct docker_container *c)
     if (c->gone)
         return;
     c->gone = true;
+    c->shared->unreadable_changed |= c->follow == DOCKER_ELSEWHERE;
     c->gone_since_ms = c->shared->now_ms;
     c->folder = NULL;
     for (struct docker_file *f = c->files, *next; f; f = next) {
@@ -822,36 +823,52 @@ static bool can_rewind(const struct docker_container *c)
     return true;
 }
 
-/* More unfinished lines than may be kept in memory: the container that has been quiet the longest
- * reads its again later. */
+/* Whether a is the better one to be set back: one that has nothing to read just waits; of those
+ * that read, the one that loses least. */
+static bool is_better(const struct docker_container *a, const struct docker_container *b)
+{
+    if (!b)
+        return true;
+    if (a->is_ready != b->is_ready)
+        return !a->is_ready;
+    return a->is_ready ? a->frame.join.bytes < b->frame.join.bytes : a->active_ms < b->active_ms;
+}
+
+/* Forgets the unfinished lines of c: they are read again when there is more of them. */
+static void set_back(struct docker_container *c)
+{
+    bool older_waits = false;
+
+    for (struct docker_file *f = c->files; f; f = f->next) {
+        struct docker_frame_at from =
+            older_waits ? docker_frame_restart(&f->at) : docker_frame_resume(&c->frame, &f->at);
+
+        older_waits |= docker_frame_waits_in(&c->frame, &f->at);
+        if (from.offset == f->at.offset)
+            continue;
+        f->at = from;
+        f->marker = f->marker_n = 0;
+        f->complete = false;
+    }
+    c->shared->join_bytes -= c->frame.join.bytes;
+    docker_join_forget(&c->frame.join);
+    c->rewound = true;
+}
+
+/* More unfinished lines than may be kept in memory: others than this one are set back. */
 static void limit_join_memory(struct docker_container *current)
 {
     struct docker_shared *s = current->shared;
 
     while (s->join_bytes > DOCKER_MAX_JOIN_BYTES) {
-        struct docker_container *quietest = NULL;
-        bool older_waits = false;
+        struct docker_container *best = NULL;
 
         for (struct docker_container *c = s->all; c; c = c->next_all)
-            if (c != current && can_rewind(c) && (!quietest || c->active_ms < quietest->active_ms))
-                quietest = c;
-        if (!quietest)
+            if (c != current && can_rewind(c) && is_better(c, best))
+                best = c;
+        if (!best)
             return; /* one container alone stays below */
-        for (struct docker_file *f = quietest->files; f; f = f->next) {
-            struct docker_frame_at from = older_waits
-                                              ? docker_frame_restart(&f->at)
-                                              : docker_frame_resume(&quietest->frame, &f->at);
-
-            older_waits |= docker_frame_waits_in(&quietest->frame, &f->at);
-            if (from.offset == f->at.offset)
-                continue;
-            f->at = from;
-            f->marker = f->marker_n = 0;
-            f->complete = false;
-        }
-        s->join_bytes -= quietest->frame.join.bytes;
-        docker_join_forget(&quietest->frame.join);
-        quietest->rewound = true;
+        set_back(best);
     }
 }
 
@@ -1040,10 +1057,10 @@ void docker_shared_limit_held(struct docker_shared *s)
         if (f->complete || docker_inode_get(f->fd, NULL, &now) < 0)
             continue;
         f->size = f->compressed ? f->size : now.size;
-        held += f->size - MIN(f->size, f->at.offset);
+        held += docker_file_unread(f);
     }
     for (struct docker_file *f = s->removed; f && held > most; f = f->next_removed) {
-        uint64_t unread = f->size - MIN(f->size, f->at.offset);
+        uint64_t unread = docker_file_unread(f);
 
         if (f->complete || unread == 0)
             continue;

@@ -111,6 +111,14 @@ bool docker_file_same_text(const struct docker_file *f, struct docker_file *othe
  * open and identified. */
 void docker_file_continue(struct docker_file *f, const struct docker_position *p);
 
+/* Bytes that were never read, as far as size is known. */
+static inline uint64_t docker_file_unread(const struct docker_file *f)
+{
+    uint64_t read = MAX(f->at.offset, f->at.replay_to);
+
+    return f->size - MIN(f->size, read);
+}
+
 /* Whether a restart need not read anything of it again, so that it may be out of sight. */
 static inline bool docker_file_settled(const struct docker_file *f)
 {

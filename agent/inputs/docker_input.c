@@ -17,12 +17,14 @@
 #define TURN_BYTES (2 * DOCKER_CHUNK_BYTES) /* what other sources may have to wait for */
 #define TURN_CONTAINERS 256                 /* of which most have a line or two */
 #define TICK_MS 1000
+#define SHOW_MS 200 /* between two counts of what is unread */
 #define IDLE_TICK_MS 10000
 
 struct docker_input {
     struct docker_shared shared;
     struct docker_folders *folders;
     struct loop_timer *tick;
+    uint64_t shown_ms;
     bool soon; /* the tick comes within a second */
     bool full; /* the intake had no room; docker_input_room or the tick ends it */
 };
@@ -59,8 +61,9 @@ static void name_unreadable(struct docker_shared *s)
     s->unreadable_changed = false;
 }
 
-static void show_figures(struct docker_shared *s)
+static void show_figures(struct docker_input *d)
 {
+    struct docker_shared *s = &d->shared;
     uint64_t containers = 0, files = 0, lag = 0, held = 0;
 
     for (const struct docker_container *c = s->all; c; c = c->next_all) {
@@ -75,7 +78,7 @@ static void show_figures(struct docker_shared *s)
             /* Only of those with something unread the size may have changed. */
             if (f->dirty && !f->compressed && docker_inode_get(f->fd, NULL, &now) == 0)
                 f->size = now.size;
-            unread = f->complete ? 0 : f->size - MIN(f->size, f->at.offset);
+            unread = f->complete ? 0 : docker_file_unread(f);
             lag += unread;
             if (f->index != 0)
                 held += unread;
@@ -86,6 +89,7 @@ static void show_figures(struct docker_shared *s)
     metric_set(M_DOCKER_LAG, lag);
     metric_set(M_DOCKER_HELD, held);
     s->changed = lag != 0;
+    d->shown_ms = s->now_ms;
 }
 
 /* ---- time ---- */
@@ -113,7 +117,7 @@ static void on_tick(void *arg)
     docker_folders_tick(d->folders);
     docker_shared_limit_held(s);
     if (s->changed)
-        show_figures(s);
+        show_figures(d);
     if (s->unreadable_changed)
         name_unreadable(s);
     loop_timer_set(d->tick, IDLE_TICK_MS);
@@ -142,7 +146,7 @@ struct docker_input *docker_input_start(const struct docker_settings *settings, 
     s->now_ms = clock_mono_ms();
     d->tick = loop_timer_add(loop, on_tick, d);
     d->folders = docker_folders_start(s, loop, on_changed, d);
-    show_figures(s);
+    show_figures(d);
     name_unreadable(s);
     loop_timer_set(d->tick, IDLE_TICK_MS);
     tick_soon(d);
@@ -174,6 +178,7 @@ bool docker_input_turn(struct docker_input *d)
 {
     struct docker_shared *s = &d->shared;
     size_t done = 0, rounds = 0;
+    bool was_full = d->full;
 
     if (!s->ready)
         return false;
@@ -199,6 +204,8 @@ bool docker_input_turn(struct docker_input *d)
         }
     }
     docker_folders_visit(d->folders);
+    if (s->changed && s->now_ms - d->shown_ms >= (d->full && !was_full ? SHOW_MS / 10 : SHOW_MS))
+        show_figures(d);
     tick_soon(d);
     return s->ready && !d->full;
 }
