@@ -141,7 +141,6 @@ void buffer_update_durable(struct buffer *b)
             d = (struct buffer_cursor){{g->number, 0}, g->first_seq};
         break;
     }
-    d = buffer_cursor_max(d, b->frontier);
     if (buffer_point_before(b->durable, d.point)) {
         b->durable = d.point;
         b->durable_seq = d.seq;
@@ -154,7 +153,7 @@ struct buffer_point buffer_durable(const struct buffer *const_b)
     struct buffer_point p;
 
     pthread_mutex_lock(&b->lock);
-    p = b->durable;
+    p = buffer_point_before(b->durable, b->frontier.point) ? b->frontier.point : b->durable;
     pthread_mutex_unlock(&b->lock);
     return p;
 }
@@ -347,6 +346,25 @@ static void tell(const struct buffer *b, const struct buffer_recovered *r)
              LOG_U64("segments", b->n_segments), LOG_U64("bytes", b->used));
 }
 
+/* A state on disk before the first segment: recovery takes a missing one for damage. */
+static void begin_state(struct buffer *b, bool found)
+{
+    struct buffer_state s = {0};
+    int rc = buffer_state_open(&b->state, b->dir);
+
+    if (rc == 0 && !found) {
+        memcpy(s.salt, b->salt, sizeof s.salt);
+        buffer_fill_books(b, &s.books);
+        rc = buffer_state_write(&b->state, &s);
+        if (rc == 0 && !b->o.sync_off) {
+            b->state_failed = io_fdatasync(b->state.fd) < 0;
+            rc = b->state_failed ? -1 : io_fsync(b->dir);
+        }
+    }
+    if (rc < 0)
+        log_warn("buffer: the state file cannot be written", LOG_STR("why", strerror(errno)));
+}
+
 static struct buffer *make(const struct buffer_options *o)
 {
     struct buffer *b = base_calloc(1, sizeof *b);
@@ -412,8 +430,7 @@ struct buffer *buffer_open(const struct buffer_options *o, bool *newer, struct e
     adopt_log(b, &r);
     b->state.next_slot = r.state_found ? r.state_slot ^ 1 : 0;
     b->state.generation = r.state_generation;
-    if (buffer_state_open(&b->state, b->dir) < 0)
-        log_warn("buffer: the state file cannot be written", LOG_STR("why", strerror(errno)));
+    begin_state(b, r.state_found);
     b->used += BUFFER_FORMAT_STATE;
     b->w.positions = r.positions;
     r.positions = NULL;

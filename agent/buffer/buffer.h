@@ -124,7 +124,7 @@ struct buffer_point buffer_end(struct buffer *b);
 
 /* ---- any thread ---- */
 
-/* Everything before this point has been fsynced. */
+/* Everything before this point has been fsynced, or is finished. */
 struct buffer_point buffer_durable(const struct buffer *b);
 
 /* ---- reader: delivery ---- */

@@ -90,6 +90,8 @@ struct buffer {
     struct buffer_cursor end; /* committed */
     struct buffer_cursor frontier;
     struct buffer_outcome finished;
+    /* Fsynced. It does not move with the frontier: what is written down as durable must be there to be read, also by a start that
+     * knows only an older frontier. */
     struct buffer_point durable;
     uint64_t durable_seq;
     uint64_t cannot_wait_total; /* committed */
@@ -131,7 +133,7 @@ struct buffer *buffer_open_view(const char *dir, struct error *e);
 /* Bytes of BUFFER_CANNOT_WAIT that are not delivered yet, exact at segment boundaries. Under lock.
  */
 uint64_t buffer_cannot_wait_bytes(const struct buffer *b);
-/* Sets the durable point anew from what is synced and delivered. Under lock. */
+/* Sets the durable point anew from what is synced. Under lock. */
 void buffer_update_durable(struct buffer *b);
 /* Fills in what a commit, a snapshot or a state slot carries. Under lock. */
 void buffer_fill_books(const struct buffer *b, struct buffer_books *k);

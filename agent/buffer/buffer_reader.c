@@ -106,6 +106,16 @@ static bool find_view(struct buffer *b, uint64_t number, struct view *v)
     return found;
 }
 
+static struct buffer_point fsynced(struct buffer *b)
+{
+    struct buffer_point p;
+
+    pthread_mutex_lock(&b->lock);
+    p = b->durable;
+    pthread_mutex_unlock(&b->lock);
+    return p;
+}
+
 static void note_damage(struct buffer *b, const struct view *v, uint64_t at, const char *what)
 {
     log_error("buffer: damaged on disk; what is hit is left out", LOG_STR("what", what),
@@ -244,7 +254,7 @@ static bool get_over(struct buffer *b, const struct view *v, int fd, const struc
     case WALK_HELD:
         atomic_store(&b->held, true);
         /* It may have become durable before that was seen. */
-        return buffer_point_before(v->durable, buffer_durable(b));
+        return buffer_point_before(v->durable, fsynced(b));
     case WALK_DAMAGE:
         /* By this name there may be a newer file, whose bytes are whole: look once more before
          * giving up. */

@@ -299,6 +299,16 @@ struct walk {
     bool snapshot_read;
 };
 
+/* How far the log was durable and delivered is true wherever it is written, also behind the end of the log. */
+static void learn(struct buffer_recovered *r, const struct buffer_books *books)
+{
+    r->durable = buffer_cursor_max(r->durable, books->durable);
+    if (buffer_point_before(r->books.frontier.point, books->frontier.point)) {
+        r->books.frontier = books->frontier;
+        r->books.finished = books->finished;
+    }
+}
+
 /* Takes over what a commit says. false when its inside does not hold together. */
 static bool take_commit(struct walk *w, const struct buffer_head *h, struct bytes payload)
 {
@@ -320,19 +330,16 @@ static bool take_commit(struct walk *w, const struct buffer_head *h, struct byte
         buffer_positions_set(r->positions, key, value, BUFFER_FORMAT_POSITIONS_MAX);
     }
     buffer_positions_clean(r->positions);
-    r->durable = buffer_cursor_max(r->durable, books.durable);
-    books.frontier = buffer_cursor_max(r->books.frontier, books.frontier);
-    if (books.frontier.seq == r->books.frontier.seq)
-        books.finished = r->books.finished;
-    r->books = books;
+    learn(r, &books);
+    r->books.wall_ns = books.wall_ns;
+    r->books.cannot_wait_total = books.cannot_wait_total;
+    memcpy(r->books.dropped, books.dropped, sizeof books.dropped);
     return true;
 }
 
-/* The greatest durable mark that any commit from segment i, offset at, on knows of. */
-static struct buffer_cursor find_proof(struct walk *w, size_t i, uint64_t at)
+/* Learns what any commit from segment i, offset at, on knows. */
+static void find_proof(struct walk *w, size_t i, uint64_t at)
 {
-    struct buffer_cursor proof = w->mark;
-
     for (; i < w->r->n; i++) {
         struct buffer_segment *g = w->r->segments[i];
         int fd = open_segment(w->dir, g);
@@ -351,8 +358,7 @@ static struct buffer_cursor find_proof(struct walk *w, size_t i, uint64_t at)
                     uint32_t positions;
 
                     buffer_format_books_get(s.payload.p, &books, &positions);
-                    proof = buffer_cursor_max(proof, books.durable);
-                    proof = buffer_cursor_max(proof, books.frontier);
+                    learn(w->r, &books);
                 }
             }
             buffer_scan_fini(&s);
@@ -360,7 +366,6 @@ static struct buffer_cursor find_proof(struct walk *w, size_t i, uint64_t at)
         }
         at = 0;
     }
-    return proof;
 }
 
 /* Whether damage at segment i, offset at, is known to lie before what was once durable. Looks
@@ -371,7 +376,8 @@ static bool was_durable(struct walk *w, size_t i, uint64_t at)
 
     if (buffer_point_before(p, w->mark.point))
         return true;
-    w->mark = find_proof(w, i, at);
+    find_proof(w, i, at);
+    w->mark = buffer_cursor_max(w->r->durable, w->r->books.frontier);
     return buffer_point_before(p, w->mark.point);
 }
 
@@ -424,6 +430,12 @@ static bool walk_segment(struct walk *w, size_t i)
     return whole;
 }
 
+/* Whether every record before c is known to have been durable, or is finished. */
+static bool settled(const struct walk *w, const struct buffer_cursor *c)
+{
+    return !buffer_point_before(w->mark.point, c->point) || w->mark.seq >= c->seq;
+}
+
 /* Whether segment i continues the log behind the one before it, which is whole. */
 static bool follows(struct walk *w, size_t i)
 {
@@ -433,7 +445,7 @@ static bool follows(struct walk *w, size_t i)
         if (g->prev.point.segment == before->number && g->first_seq == w->expected)
             return true;
         /* All that it follows was durable: what is missing there is damage. */
-        if (!buffer_point_before(w->mark.point, g->prev.point) && g->first_seq >= w->expected)
+        if (settled(w, &g->prev) && g->first_seq >= w->expected)
             return true;
     }
     return was_durable(w, i, BUFFER_FORMAT_HEADER);
@@ -447,6 +459,15 @@ static size_t first_to_walk(const struct walk *w)
     while (i + 1 < w->r->n && w->r->segments[i + 1]->number <= w->mark.point.segment)
         i++;
     return i;
+}
+
+/* Whether the oldest segment there is may begin the log. Segments are deleted only when the state on disk says that they are finished; so where
+ * there is a state, and it does not, the missing ones never reached the disk, and what follows them does not count. */
+static bool may_begin(const struct walk *w)
+{
+    const struct buffer_segment *g = w->r->segments[0];
+
+    return !w->r->state_found || !g->header_ok || g->prev.point.segment == 0 || settled(w, &g->prev);
 }
 
 /* false when the first segment's snapshot could not be read and was asked for: nothing is decided
@@ -484,7 +505,7 @@ static void cut(struct buffer_recovered *r, const struct buffer_cursor *mark)
 
             if (g->number == mark->point.segment)
                 p.offset = MIN(p.offset, mark->point.offset);
-            if (buffer_point_before(r->end.point, p))
+            if (p.offset > BUFFER_FORMAT_HEADER && buffer_point_before(r->end.point, p))
                 r->end.point = p;
         }
         r->end.seq = MAX(r->end.seq, mark->seq);
@@ -493,6 +514,8 @@ static void cut(struct buffer_recovered *r, const struct buffer_cursor *mark)
         r->torn_bytes += r->segments[r->n - 1]->size;
         drop(r, r->n - 1, BUFFER_LEFT_TORN);
     }
+    if (r->n == 0)
+        return;
     last = r->segments[r->n - 1];
     if (last->size > r->end.point.offset)
         r->torn_bytes += last->size - r->end.point.offset;
@@ -506,13 +529,17 @@ static void find_end(int dir, struct buffer_recovered *r)
 
     w.mark = buffer_cursor_max(r->durable, r->books.frontier);
     start = first_to_walk(&w);
+    if (start == 0 && !may_begin(&w)) {
+        r->positions_lost = true;
+        cut(r, &w.mark);
+        return;
+    }
     /* Without its snapshot a segment gives only the positions that changed; older ones, further
      * back, are safe ones. */
     while (!walk_from(&w, start - back, start > back && back < 4))
         back++;
     r->positions_lost = !w.snapshot_read;
     cut(r, &w.mark);
-    r->durable = buffer_cursor_max(r->durable, w.mark);
 }
 
 /* ---- the books ---- */

@@ -175,13 +175,15 @@ static int copy_file(struct buffer *b, int from, uint64_t n, const char *name)
     bool io_error = false;
 
     for (uint64_t at = 0; rc == 0 && at < n;) {
-        ssize_t got =
-            buffer_scan_pread(from, p, (size_t)MIN((uint64_t)COPY_BYTES, n - at), at, &io_error);
+        size_t want = (size_t)MIN((uint64_t)COPY_BYTES, n - at);
 
-        if (got <= 0)
-            break;
-        rc = io_pwrite_all(to, p, (size_t)got, (off_t)at, NULL);
-        at += (uint64_t)got;
+        if (buffer_scan_pread(from, p, want, at, &io_error) != (ssize_t)want) {
+            errno = EIO;
+            rc = -1;
+        } else {
+            rc = io_pwrite_all(to, p, want, (off_t)at, NULL);
+        }
+        at += want;
     }
     if (rc == 0)
         rc = io_fdatasync(to);
@@ -252,7 +254,11 @@ static bool sync_due(struct buffer *b, uint64_t now, uint64_t *due)
         *due = MIN(*due, b->copy_retry_ms);
     }
     if (b->owe_ms <= now) {
-        sync_all(b);
+        /* Delivered meanwhile: nothing is owed any more. The positions have a second. */
+        if (b->frontier.seq == b->end.seq)
+            b->owe_ms = BUFFER_NEVER;
+        else
+            sync_all(b);
         return true;
     }
     *due = MIN(*due, b->owe_ms);
@@ -513,6 +519,20 @@ static void wait_until(struct buffer *b, uint64_t due_ms)
         pthread_cond_timedwait(&b->wake, &b->lock, &t);
 }
 
+/* The writer is done: whatever can be made durable is, the current segment by a copy, too. */
+static void finish(struct buffer *b)
+{
+    if (!b->o.sync_off) {
+        sync_all(b);
+        for (size_t i = 0; i < b->n_segments; i++)
+            if (b->segments[i]->failed)
+                copy_segment(b, b->segments[i]);
+        sync_all(b);
+    }
+    delete_due(b);
+    delete_due(b);
+}
+
 static void *sync_main(void *arg)
 {
     struct buffer *b = arg;
@@ -522,10 +542,7 @@ static void *sync_main(void *arg)
     while (!b->stop)
         if (!work(b, &due))
             wait_until(b, due);
-    if (!b->o.sync_off)
-        sync_all(b);
-    delete_due(b);
-    delete_due(b);
+    finish(b);
     write_state(b, true);
     pthread_mutex_unlock(&b->lock);
     return NULL;

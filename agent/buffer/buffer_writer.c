@@ -662,7 +662,8 @@ void buffer_owe_sync(struct buffer *b, bool urgent)
     if (b->o.sync_off)
         return;
     pthread_mutex_lock(&b->lock);
-    if (buffer_point_before(b->durable, b->end.point) && due < b->owe_ms) {
+    if (buffer_point_before(b->durable, b->end.point) && b->frontier.seq < b->end.seq &&
+        due < b->owe_ms) {
         b->owe_ms = due;
         buffer_sync_wake(b);
     }
