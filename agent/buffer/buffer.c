@@ -435,6 +435,7 @@ struct buffer *buffer_open(const struct buffer_options *o, bool *newer, struct e
     b->w.positions = r.positions;
     r.positions = NULL;
     b->w.next_number = r.next_number;
+    b->first_new = r.next_number;
     tell(b, &r);
     buffer_recovered_fini(&r);
     adopt_spare(b);

@@ -90,8 +90,8 @@ struct buffer {
     struct buffer_cursor end; /* committed */
     struct buffer_cursor frontier;
     struct buffer_outcome finished;
-    /* Fsynced. It does not move with the frontier: what is written down as durable must be there to be read, also by a start that
-     * knows only an older frontier. */
+    /* Fsynced. It does not move with the frontier: what is written down as durable must be there to
+     * be read, also by a start that knows only an older frontier. */
     struct buffer_point durable;
     uint64_t durable_seq;
     uint64_t cannot_wait_total; /* committed */
@@ -101,10 +101,12 @@ struct buffer {
     int spare_fd;     /* -1: none */
     bool spare_taken; /* the writer is about to give the spare file a segment's name: hands off that
                          name */
-    uint64_t spare_bytes;         /* its room on disk; not in used */
-    uint64_t head_bytes;          /* of the current segment */
-    struct buffer_leftover *left; /* to be deleted once the first new head is durable */
+    uint64_t spare_bytes; /* its room on disk; not in used */
+    uint64_t head_bytes;  /* of the current segment */
+    struct buffer_leftover
+        *left; /* to be deleted once this life's first segment is known to be there */
     size_t n_left;
+    uint64_t first_new;
     uint64_t bad_bytes; /* damaged segments kept aside */
     bool room_appeared; /* something was delivered or deleted since the writer was last told */
     bool refused;       /* the disk refuses writes, or has no room: looked at again every second */
@@ -115,8 +117,9 @@ struct buffer {
     uint64_t last_commit_ms;
     bool state_dirty;
     struct buffer_state_file state;
-    bool state_failed; /* its fsync failed: replace it */
-    uint64_t state_ms; /* last written */
+    bool state_failed;         /* its fsync failed: replace it */
+    uint64_t state_ms;         /* last written */
+    uint64_t state_failing_ms; /* since when it cannot be; 0: it can */
     uint64_t state_retry_ms, spare_retry_ms, copy_retry_ms, room_ms;
 
     /* Of a view. */

@@ -9,10 +9,11 @@ struct entry {
     uint64_t hash;
     size_t slot;      /* where in table it stands */
     size_t dirty_at;  /* where in dirty, plus one; 0: unchanged */
+    uint16_t cap;     /* of each of the two values */
     uint16_t value_n; /* 0: removed, to be told by the next commit */
-    uint16_t value_cap;
+    uint16_t old_n;   /* 0: was not there */
     uint8_t key_n;
-    char data[]; /* key, value */
+    char data[]; /* key, value, and, while it is dirty, the value of the last commit */
 };
 
 /* Open addressing with linear probing; at most half full, so that a probe ends soon. */
@@ -25,6 +26,21 @@ struct buffer_positions {
     size_t dirty_bytes; /* encoded size of the changed */
     uint64_t seed;
 };
+
+static struct bytes key_of(const struct entry *e)
+{
+    return bytes_of(e->data, e->key_n);
+}
+
+static struct bytes value_of(const struct entry *e)
+{
+    return bytes_of(e->data + e->key_n, e->value_n);
+}
+
+static struct bytes committed_value_of(const struct entry *e)
+{
+    return e->dirty_at ? bytes_of(e->data + e->key_n + e->cap, e->old_n) : value_of(e);
+}
 
 static size_t entry_bytes(const struct entry *e)
 {
@@ -57,8 +73,7 @@ static size_t find(const struct buffer_positions *m, uint64_t hash, struct bytes
 {
     size_t i = hash & (m->cap - 1);
 
-    while (m->table[i] && (m->table[i]->hash != hash ||
-                           !bytes_equal(bytes_of(m->table[i]->data, m->table[i]->key_n), key)))
+    while (m->table[i] && (m->table[i]->hash != hash || !bytes_equal(key_of(m->table[i]), key)))
         i = (i + 1) & (m->cap - 1);
     return i;
 }
@@ -93,14 +108,35 @@ static void mark_dirty(struct buffer_positions *m, struct entry *e)
     }
     m->dirty[m->n_dirty++] = e;
     e->dirty_at = m->n_dirty;
+    e->old_n = e->value_n;
+    memcpy(e->data + e->key_n + e->cap, e->data + e->key_n, e->value_n);
     m->dirty_bytes += entry_bytes(e);
 }
 
-static void move(struct buffer_positions *m, struct entry *e)
+static struct entry *add(struct buffer_positions *m, uint64_t hash, size_t i, struct bytes key,
+                         size_t cap)
 {
+    struct entry *e = base_alloc(sizeof *e + key.n + 2 * cap);
+
+    *e = (struct entry){.hash = hash, .slot = i, .cap = (uint16_t)cap, .key_n = (uint8_t)key.n};
+    memcpy(e->data, key.p, key.n);
+    m->table[i] = e;
+    m->n++;
+    return e;
+}
+
+/* Makes room for a longer value. */
+static struct entry *widen(struct buffer_positions *m, struct entry *e, size_t cap)
+{
+    size_t was = e->cap;
+
+    e = base_realloc(e, sizeof *e + e->key_n + 2 * cap);
+    memmove(e->data + e->key_n + cap, e->data + e->key_n + was, was);
+    e->cap = (uint16_t)cap;
     m->table[e->slot] = e;
     if (e->dirty_at)
         m->dirty[e->dirty_at - 1] = e;
+    return e;
 }
 
 bool buffer_positions_set(struct buffer_positions *m, struct bytes key, struct bytes value,
@@ -112,14 +148,11 @@ bool buffer_positions_set(struct buffer_positions *m, struct bytes key, struct b
     size_t was;
 
     ASSERT(key.n <= BUFFER_FORMAT_KEY_MAX && value.n <= BUFFER_FORMAT_VALUE_MAX);
-    if (!e && value.n == 0)
+    if (e ? bytes_equal(value_of(e), value) : value.n == 0)
         return true;
-    if (e && e->value_n == value.n &&
-        (value.n == 0 || !memcmp(e->data + e->key_n, value.p, value.n)))
-        return true;
+    was = e && e->value_n ? entry_bytes(e) : 0;
     if (m->dirty_bytes + BUFFER_FORMAT_ENTRY_MAX > 2 * BUFFER_FORMAT_POSITIONS_MAX)
         return false;
-    was = e && e->value_n ? entry_bytes(e) : 0;
     if (value.n && m->all_bytes - was + BUFFER_FORMAT_ENTRY_HEAD + key.n + value.n > max_bytes)
         return false;
     if (!e) {
@@ -127,22 +160,16 @@ bool buffer_positions_set(struct buffer_positions *m, struct bytes key, struct b
             grow(m);
             i = find(m, hash, key);
         }
-        e = base_alloc(sizeof *e + key.n + value.n);
-        *e = (struct entry){
-            .hash = hash, .slot = i, .value_cap = (uint16_t)value.n, .key_n = (uint8_t)key.n};
-        memcpy(e->data, key.p, key.n);
-        m->table[i] = e;
-        m->n++;
-    } else if (value.n > e->value_cap) {
-        e = base_realloc(e, sizeof *e + key.n + value.n);
-        e->value_cap = (uint16_t)value.n;
-        move(m, e);
+        e = add(m, hash, i, key, value.n);
+    } else if (value.n > e->cap) {
+        e = widen(m, e, value.n);
     }
     mark_dirty(m, e);
-    m->dirty_bytes += value.n - e->value_n; /* modulo 2^64: fine for a smaller value, too */
+    m->dirty_bytes -= entry_bytes(e);
     e->value_n = (uint16_t)value.n;
     if (value.n)
         memcpy(e->data + e->key_n, value.p, value.n);
+    m->dirty_bytes += entry_bytes(e);
     m->all_bytes += (value.n ? entry_bytes(e) : 0) - was;
     return true;
 }
@@ -154,7 +181,7 @@ void buffer_positions_each(const struct buffer_positions *m,
         const struct entry *e = m->table[i];
 
         if (e && e->value_n)
-            fn(arg, bytes_of(e->data, e->key_n), bytes_of(e->data + e->key_n, e->value_n));
+            fn(arg, key_of(e), value_of(e));
     }
 }
 
@@ -173,31 +200,25 @@ size_t buffer_positions_dirty_bytes(const struct buffer_positions *m)
     return m->dirty_bytes;
 }
 
-static size_t put(const struct entry *e, char *to)
-{
-    return buffer_format_entry_put(to, bytes_of(e->data, e->key_n),
-                                   bytes_of(e->data + e->key_n, e->value_n));
-}
-
 size_t buffer_positions_put_dirty(const struct buffer_positions *m, char *to, uint32_t *count)
 {
     size_t n = 0;
 
     for (size_t i = 0; i < m->n_dirty; i++)
-        n += put(m->dirty[i], to + n);
+        n += buffer_format_entry_put(to + n, key_of(m->dirty[i]), value_of(m->dirty[i]));
     *count = (uint32_t)m->n_dirty;
     return n;
 }
 
-size_t buffer_positions_put_all(const struct buffer_positions *m, char *to, uint32_t *count)
+size_t buffer_positions_put_committed(const struct buffer_positions *m, char *to, uint32_t *count)
 {
     size_t n = 0;
 
     *count = 0;
     for (size_t i = 0; i < m->cap; i++) {
-        if (!m->table[i] || !m->table[i]->value_n)
+        if (!m->table[i] || committed_value_of(m->table[i]).n == 0)
             continue;
-        n += put(m->table[i], to + n);
+        n += buffer_format_entry_put(to + n, key_of(m->table[i]), committed_value_of(m->table[i]));
         ++*count;
     }
     return n;

@@ -28,10 +28,10 @@ bool buffer_positions_dirty(const struct buffer_positions *m);
 size_t buffer_positions_all_bytes(const struct buffer_positions *m);
 size_t buffer_positions_dirty_bytes(const struct buffer_positions *m);
 
-/* Writes what changed (or everything) as entries of buffer_format; returns the bytes and sets
- * *count. */
+/* Writes what changed since, or everything as the last commit left it, as entries of buffer_format;
+ * returns the bytes and sets *count. */
 size_t buffer_positions_put_dirty(const struct buffer_positions *m, char *to, uint32_t *count);
-size_t buffer_positions_put_all(const struct buffer_positions *m, char *to, uint32_t *count);
+size_t buffer_positions_put_committed(const struct buffer_positions *m, char *to, uint32_t *count);
 
 /* What changed is on disk now. */
 void buffer_positions_clean(struct buffer_positions *m);

@@ -140,7 +140,7 @@ static void skip_to(struct buffer_cursor *c, uint64_t seq, uint64_t *lost)
 enum walk_end {
     WALK_WANTS_MORE, /* the next record is not wholly there: whole says how large it is (0: not even
                         its head) */
-    WALK_STALE,      /* the next one was read before: size in whole */
+    WALK_STALE,      /* the next one does not count: size in whole */
     WALK_GAP,        /* numbers are missing before the next one */
     WALK_HELD,       /* the next one must be durable first */
     WALK_DAMAGE,
@@ -177,7 +177,10 @@ static enum walk_end walk(struct walk *w, const struct view *v, uint64_t at, con
         w->whole = size;
         if (n - w->n < size)
             return WALK_WANTS_MORE;
-        if (h.type == BUFFER_TYPE_DATA && h.seq < w->seq)
+        /* Read before; or cut off by a recovery, which left it to the next segment's numbers to
+         * tell. */
+        if ((h.type == BUFFER_TYPE_DATA && h.seq < w->seq) ||
+            h.seq + (h.type == BUFFER_TYPE_DATA) > v->end_seq)
             return WALK_STALE;
         if (h.seq > w->seq) {
             w->gap_to = h.seq;

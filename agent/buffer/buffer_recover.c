@@ -277,6 +277,11 @@ static void sort_out(int dir, struct candidates *c, struct buffer_recovered *r)
         if (i == 0)
             break;
     }
+}
+
+/* Where each segment ends: its successor says. */
+static void set_ends(struct buffer_recovered *r)
+{
     for (size_t i = 0; i < r->n; i++) {
         struct buffer_segment *g = r->segments[i], *next = i + 1 < r->n ? r->segments[i + 1] : NULL;
 
@@ -299,7 +304,8 @@ struct walk {
     bool snapshot_read;
 };
 
-/* How far the log was durable and delivered is true wherever it is written, also behind the end of the log. */
+/* How far the log was durable and delivered is true wherever it is written, also behind the end of
+ * the log. */
 static void learn(struct buffer_recovered *r, const struct buffer_books *books)
 {
     r->durable = buffer_cursor_max(r->durable, books->durable);
@@ -389,6 +395,20 @@ static void good_record(struct walk *w, const struct buffer_segment *g, const st
         w->r->end = (struct buffer_cursor){{g->number, s->at}, h->seq};
 }
 
+/* Sequence numbers from here on are not in segment i, whatever its bytes say: an earlier recovery
+ * may have cut it, and only the next segment, or what was known later, tells. */
+static uint64_t seq_limit(const struct walk *w, size_t i)
+{
+    const struct buffer_recovered *r = w->r;
+    uint64_t limit = i + 1 < r->n ? r->segments[i + 1]->first_seq : UINT64_MAX;
+
+    if (r->durable.point.segment > r->segments[i]->number)
+        limit = MIN(limit, r->durable.seq);
+    if (r->books.frontier.point.segment > r->segments[i]->number)
+        limit = MIN(limit, r->books.frontier.seq);
+    return limit;
+}
+
 /* Walks segment i to its end. false when the log ends inside. */
 static bool walk_segment(struct walk *w, size_t i)
 {
@@ -412,6 +432,10 @@ static bool walk_segment(struct walk *w, size_t i)
         got = buffer_scan_next(&s, &h);
         if (got == BUFFER_SCAN_END)
             break;
+        if (got != BUFFER_SCAN_BAD_HEAD && h.seq + (h.type == BUFFER_TYPE_DATA) > seq_limit(w, i)) {
+            g->end = at;
+            break;
+        }
         if (got == BUFFER_SCAN_RECORD && (lenient ? h.seq >= w->expected : h.seq == w->expected)) {
             good_record(w, g, &s, &h);
         } else if (!lenient && !was_durable(w, i, at)) {
@@ -461,13 +485,18 @@ static size_t first_to_walk(const struct walk *w)
     return i;
 }
 
-/* Whether the oldest segment there is may begin the log. Segments are deleted only when the state on disk says that they are finished; so where
- * there is a state, and it does not, the missing ones never reached the disk, and what follows them does not count. */
-static bool may_begin(const struct walk *w)
+/* Whether the oldest segment there is may begin the log. Segments are deleted only when the state
+ * on disk says that they are finished; so where there is a state, and it does not, the missing ones
+ * never reached the disk, and what follows them does not count. */
+static bool may_begin(struct walk *w)
 {
     const struct buffer_segment *g = w->r->segments[0];
 
-    return !w->r->state_found || !g->header_ok || g->prev.point.segment == 0 || settled(w, &g->prev);
+    if (!w->r->state_found)
+        return true;
+    if (!g->header_ok)
+        return was_durable(w, 0, BUFFER_FORMAT_HEADER);
+    return g->prev.point.segment == 0 || settled(w, &g->prev);
 }
 
 /* false when the first segment's snapshot could not be read and was asked for: nothing is decided
@@ -522,11 +551,27 @@ static void cut(struct buffer_recovered *r, const struct buffer_cursor *mark)
     last->end = r->end.point.offset;
 }
 
+/* Numbers rise along the log: what is numbered before a known point, but begins behind it, was cut
+ * off by a recovery whose unlink did not reach the disk. */
+static void drop_contradicting(struct buffer_recovered *r, const struct buffer_cursor *known)
+{
+    for (size_t i = r->n; i-- > 0;)
+        if (r->segments[i]->number < known->point.segment && r->segments[i]->first_seq > known->seq)
+            drop(r, i, BUFFER_LEFT_TORN);
+}
+
 static void find_end(int dir, struct buffer_recovered *r)
 {
     struct walk w = {.r = r, .dir = dir};
     size_t start, back = 0;
 
+    drop_contradicting(r, &r->durable);
+    drop_contradicting(r, &r->books.frontier);
+    if (r->n == 0) {
+        r->positions_lost = true;
+        return;
+    }
+    set_ends(r);
     w.mark = buffer_cursor_max(r->durable, r->books.frontier);
     start = first_to_walk(&w);
     if (start == 0 && !may_begin(&w)) {

@@ -28,6 +28,7 @@
     (4u << 20) /* a second with more traffic than this is not synced for the positions' sake */
 #define SEALED_MS 1000 /* a sealed segment gets this long to be delivered before it is fsynced */
 #define STATE_MS 50
+#define STATE_PATIENCE_MS 10000
 #define RETRY_MS 1000
 #define IDLE_MS 1000
 #define IDLE_BYTES                                                                                 \
@@ -289,7 +290,8 @@ static bool sync_due(struct buffer *b, uint64_t now, uint64_t *due)
 
 /* ---- state ---- */
 
-static void write_state(struct buffer *b, bool sync)
+/* false when it is not as safe as it was to be. */
+static bool write_state(struct buffer *b, bool sync)
 {
     struct buffer_state s = {0};
     bool replace = b->state_failed, lost = false;
@@ -321,7 +323,12 @@ static void write_state(struct buffer *b, bool sync)
                   LOG_STR("why", strerror(error)));
         b->state_dirty = true;
         b->state_retry_ms = b->state_ms + RETRY_MS;
+        if (!b->state_failing_ms)
+            b->state_failing_ms = b->state_ms;
+    } else {
+        b->state_retry_ms = b->state_failing_ms = 0;
     }
+    return rc == 0;
 }
 
 /* ---- deleting ---- */
@@ -390,14 +397,15 @@ static void delete_leftovers(struct buffer *b)
     }
 }
 
-static bool delete_due(struct buffer *b)
+static bool delete_due(struct buffer *b, uint64_t now)
 {
     size_t k = finished(b);
     struct buffer_segment *heir;
 
     if (b->n_segments == 0)
         return false;
-    if (b->n_left && head_durable(b, last_segment(b))) {
+    if (b->n_left && (b->o.sync_off ||
+                      buffer_point_before((struct buffer_point){b->first_new, 0}, b->durable))) {
         delete_leftovers(b);
         return true;
     }
@@ -406,9 +414,12 @@ static bool delete_due(struct buffer *b)
     heir = b->segments[k];
     if (!head_durable(b, heir) && (heir->failed || !sync_segment(b, heir)))
         return false;
-    /* Where the state cannot be written, deleting goes on: the records are delivered, and a full
-     * disk needs the room. The books are then made from the numbering at the next start. */
-    write_state(b, true);
+    /* A state that cannot be written for long does not stop deletion: the records are delivered,
+     * and the room is needed. The next start then takes some of them for damaged. */
+    if (b->state_retry_ms > now && now - b->state_failing_ms < STATE_PATIENCE_MS)
+        return false;
+    if (!write_state(b, true) && now - b->state_failing_ms < STATE_PATIENCE_MS)
+        return false;
     while (k-- > 0)
         delete_first(b);
     buffer_update_durable(b);
@@ -485,7 +496,7 @@ static bool work(struct buffer *b, uint64_t *due)
     *due = BUFFER_NEVER;
     if (sync_due(b, now, due))
         return true;
-    if (delete_due(b)) {
+    if (delete_due(b, now)) {
         b->room_appeared = true;
         return true;
     }
@@ -529,8 +540,8 @@ static void finish(struct buffer *b)
                 copy_segment(b, b->segments[i]);
         sync_all(b);
     }
-    delete_due(b);
-    delete_due(b);
+    delete_due(b, clock_mono_ms());
+    delete_due(b, clock_mono_ms());
 }
 
 static void *sync_main(void *arg)

@@ -253,7 +253,8 @@ static size_t build_head(struct buffer *b, struct buffer_header *h, char *to)
     pthread_mutex_lock(&b->lock);
     buffer_fill_books(b, &books);
     pthread_mutex_unlock(&b->lock);
-    n += buffer_positions_put_all(b->w.positions, payload + n, &count);
+    /* Not what changed since: it may be ahead of records that are still pending. */
+    n += buffer_positions_put_committed(b->w.positions, payload + n, &count);
     buffer_format_books_put(payload, &books, count);
     head.length = (uint32_t)n;
     head.time_s = (uint32_t)(books.wall_ns / 1000000000);
@@ -348,7 +349,6 @@ int buffer_writer_roll(struct buffer *b)
     w->nonce = h.nonce;
     w->written = n;
     rekey_tail(b);
-    buffer_positions_clean(w->positions);
     give_memory_back(b, w->tail_n + n);
     return 0;
 }

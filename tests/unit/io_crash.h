@@ -1,7 +1,8 @@
 /*
- * A disk that forgets and fails, in the place of agent/base/io.c: define nothing else, include it once, and the library's io.o stays out of
- * the program. Files live in a real folder (what the page cache shows); beside it stands what a loss of power would leave: the sectors that were
- * fsynced, the names whose folder was. Faults are set by the test. Thread-safe; one call at a time.
+ * A disk that forgets and fails, in the place of agent/base/io.c: define nothing else, include it
+ * once, and the library's io.o stays out of the program. Files live in a real folder (what the page
+ * cache shows); beside it stands what a loss of power would leave: the sectors that were fsynced,
+ * the names whose folder was. Faults are set by the test. Thread-safe; one call at a time.
  */
 #ifndef BARGE_TEST_IO_CRASH_H
 #define BARGE_TEST_IO_CRASH_H
@@ -23,7 +24,17 @@
 #define CRASH_FILES 4096
 #define CRASH_NAMES 4096
 
-enum crash_call { CRASH_WRITE, CRASH_SYNC, CRASH_DIR_SYNC, CRASH_OPEN, CRASH_RENAME, CRASH_UNLINK, CRASH_ALLOCATE, CRASH_READ, CRASH_CALLS };
+enum crash_call {
+    CRASH_WRITE,
+    CRASH_SYNC,
+    CRASH_DIR_SYNC,
+    CRASH_OPEN,
+    CRASH_RENAME,
+    CRASH_UNLINK,
+    CRASH_ALLOCATE,
+    CRASH_READ,
+    CRASH_CALLS
+};
 
 struct crash_file {
     ino_t ino;
@@ -47,12 +58,13 @@ static struct {
     struct crash_name names[CRASH_NAMES]; /* durable ones */
     size_t n_names;
     char dir[256];
-    /* Faults: call number fail_at[kind] (counted from 1) fails with fail_errno[kind]; from then on when fail_on is set. */
+    /* Faults: call number fail_at[kind] (counted from 1) fails with fail_errno[kind]; from then on
+     * when fail_on is set. */
     uint64_t calls[CRASH_CALLS], all_calls, fail_at[CRASH_CALLS], fail_any_at;
     int fail_errno[CRASH_CALLS], fail_any_errno;
     bool fail_on[CRASH_CALLS], fail_any_on;
-    bool short_writes;    /* a failing write writes half first */
-    uint64_t room;        /* bytes that may still be written behind the files' ends; UINT64_MAX: no end */
+    bool short_writes; /* a failing write writes half first */
+    uint64_t room; /* bytes that may still be written behind the files' ends; UINT64_MAX: no end */
     uint64_t seed;
 } crash = {.lock = PTHREAD_MUTEX_INITIALIZER, .room = UINT64_MAX, .seed = 1};
 
@@ -68,11 +80,13 @@ static bool crash_fails(enum crash_call kind)
 {
     uint64_t n = ++crash.calls[kind], all = ++crash.all_calls;
 
-    if (crash.fail_at[kind] && (n == crash.fail_at[kind] || (crash.fail_on[kind] && n > crash.fail_at[kind]))) {
+    if (crash.fail_at[kind] &&
+        (n == crash.fail_at[kind] || (crash.fail_on[kind] && n > crash.fail_at[kind]))) {
         errno = crash.fail_errno[kind];
         return true;
     }
-    if (crash.fail_any_at && (all == crash.fail_any_at || (crash.fail_any_on && all > crash.fail_any_at))) {
+    if (crash.fail_any_at &&
+        (all == crash.fail_any_at || (crash.fail_any_on && all > crash.fail_any_at))) {
         errno = crash.fail_any_errno;
         return true;
     }
@@ -140,7 +154,8 @@ static size_t crash_live(int fd, char **p)
     return n > 0 ? (size_t)n : 0;
 }
 
-/* The file's content as an fsync leaves it: what is live, but for what an earlier failed one lost. */
+/* The file's content as an fsync leaves it: what is live, but for what an earlier failed one lost.
+ */
 static void crash_synced(struct crash_file *f, int fd)
 {
     char *live;
@@ -221,7 +236,8 @@ static __attribute__((unused)) void crash_no_faults(void)
     pthread_mutex_unlock(&crash.lock);
 }
 
-static __attribute__((unused)) void crash_fail(enum crash_call kind, uint64_t after, int error, bool on)
+static __attribute__((unused)) void crash_fail(enum crash_call kind, uint64_t after, int error,
+                                               bool on)
 {
     pthread_mutex_lock(&crash.lock);
     crash.fail_at[kind] = crash.calls[kind] + after;
@@ -237,8 +253,8 @@ static bool crash_keep(enum crash_kind kind, uint64_t percent)
     return kind == CRASH_ALL_KEPT || (kind == CRASH_SOME_KEPT && crash_random(100) < percent);
 }
 
-static void crash_write_out(const char *to, const char *name, ino_t ino, const char *live_dir, const char *live_name,
-                            enum crash_kind kind, uint64_t percent)
+static void crash_write_out(const char *to, const char *name, ino_t ino, const char *live_dir,
+                            const char *live_name, enum crash_kind kind, uint64_t percent)
 {
     struct crash_file *f = crash_file_of(ino);
     size_t live_n = 0, n;
@@ -255,7 +271,8 @@ static void crash_write_out(const char *to, const char *name, ino_t ino, const c
     }
     n = fd >= 0 && crash_keep(kind, percent) ? live_n : f->durable_n;
     out = calloc(1, (n > live_n ? n : live_n) + f->durable_n + CRASH_SECTOR);
-    memcpy(out, f->durable, f->durable_n < n ? f->durable_n : n);
+    if (f->durable_n)
+        memcpy(out, f->durable, f->durable_n < n ? f->durable_n : n);
     for (size_t s = 0; s * CRASH_SECTOR < live_n && s < f->sectors; s++) {
         size_t at = s * CRASH_SECTOR, m = live_n - at < CRASH_SECTOR ? live_n - at : CRASH_SECTOR;
 
@@ -273,7 +290,8 @@ static void crash_write_out(const char *to, const char *name, ino_t ino, const c
     free(live);
 }
 
-/* Makes in `to` what a loss of power at this moment leaves: all that is durable, and of the rest nothing, all, or any of it. */
+/* Makes in `to` what a loss of power at this moment leaves: all that is durable, and of the rest
+ * nothing, all, or any of it. */
 static __attribute__((unused)) void crash_cut(const char *to, enum crash_kind kind)
 {
     static struct crash_name live[CRASH_NAMES];
@@ -311,7 +329,8 @@ static __attribute__((unused)) void crash_cut(const char *to, enum crash_kind ki
                 elsewhere = live[i].name;
         }
         if (!there && kind != CRASH_ALL_KEPT && !crash_keep(kind, percent))
-            crash_write_out(to, crash.names[k].name, crash.names[k].ino, crash.dir, elsewhere, kind, percent);
+            crash_write_out(to, crash.names[k].name, crash.names[k].ino, crash.dir, elsewhere, kind,
+                            percent);
     }
     pthread_mutex_unlock(&crash.lock);
 }

@@ -1,6 +1,7 @@
 /*
- * The buffer against a model, over lives that end by close, by kill -9 or by loss of power, on a disk that forgets what was not fsynced (whole,
- * in any part) and that fails now and then. BUFFER_SEED=n runs one seed, BUFFER_SEEDS=n as many.
+ * The buffer against a model, over lives that end by close, by kill -9 or by loss of power, on a
+ * disk that forgets what was not fsynced (whole, in any part) and that fails now and then.
+ * BUFFER_SEED=n runs one seed, BUFFER_SEEDS=n as many.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -70,7 +71,8 @@ static void append_some(struct buffer *b)
 
         /* The length follows from the number: the document is always built for DOC. */
         max_n = DOC;
-        if (!fixture_append(b, datagram ? BUFFER_CANNOT_WAIT : BUFFER_CAN_WAIT, flags, number, max_n)) {
+        if (!fixture_append(b, datagram ? BUFFER_CANNOT_WAIT : BUFFER_CAN_WAIT, flags, number,
+                            max_n)) {
             if (datagram) {
                 buffer_count_drop(b, BUFFER_DROP_FULL, 1);
                 m.drops++;
@@ -91,11 +93,12 @@ static void commit(struct buffer *b)
     struct buffer_point end;
 
     if (m.position != m.committed_position || crash_random(4) == 0)
-        buffer_position_set(
-            b, BYTES_LITERAL("lines"),
-            bytes_of(value, (size_t)snprintf(value, sizeof value, "%llu", (unsigned long long)m.position)));
+        buffer_position_set(b, BYTES_LITERAL("lines"),
+                            bytes_of(value, (size_t)snprintf(value, sizeof value, "%llu",
+                                                             (unsigned long long)m.position)));
     if (crash_random(8) == 0)
-        buffer_position_set(b, bytes_of("other" + crash_random(4), 2), bytes_of("xyz", crash_random(3)));
+        buffer_position_set(b, bytes_of(&"other"[crash_random(4)], 2),
+                            bytes_of("xyz", crash_random(3)));
     if (buffer_commit(b) < 0)
         return;
     end = buffer_end(b);
@@ -124,7 +127,8 @@ static void deliver_some(struct buffer *b)
             struct buffer_point d = buffer_durable(b);
             struct buffer_point end = buffer_record_end(&r).point;
 
-            assert_true(d.segment > end.segment || (d.segment == end.segment && d.offset >= end.offset));
+            assert_true(d.segment > end.segment ||
+                        (d.segment == end.segment && d.offset >= end.offset));
         }
         *delivered(m.log[i].number) = true;
         upto = buffer_record_end(&r);
@@ -143,7 +147,8 @@ static void see_position(void *arg, struct bytes key, struct bytes value)
     *p = strtoull(text, NULL, 10);
 }
 
-/* After a life: what must be there, is; nothing comes twice; the positions are not ahead. The model goes on from what was found. */
+/* After a life: what must be there, is; nothing comes twice; the positions are not ahead. The model
+ * goes on from what was found. */
 static void take_stock(struct buffer *b, struct buffer_point durable, bool all_kept)
 {
     static bool present_line[MAX_ENTRIES], present_datagram[MAX_ENTRIES];
@@ -178,7 +183,8 @@ static void take_stock(struct buffer *b, struct buffer_point durable, bool all_k
             break;
         while (buffer_next(to, n, &at, &r)) {
             uint64_t number = fixture_number(&r);
-            bool *p = number < DATAGRAM ? &present_line[number] : &present_datagram[number - DATAGRAM];
+            bool *p =
+                number < DATAGRAM ? &present_line[number] : &present_datagram[number - DATAGRAM];
 
             fixture_check(&r, number, DOC);
             assert_false(*p);
@@ -189,7 +195,8 @@ static void take_stock(struct buffer *b, struct buffer_point durable, bool all_k
     for (size_t i = 0; i < m.committed; i++) {
         uint64_t number = m.log[i].number;
         struct buffer_point end = m.log[i].end;
-        bool accepted = end.segment < durable.segment || (end.segment == durable.segment && end.offset <= durable.offset);
+        bool accepted = end.segment < durable.segment ||
+                        (end.segment == durable.segment && end.offset <= durable.offset);
         bool have = number < DATAGRAM ? present_line[number] : present_datagram[number - DATAGRAM];
 
         if (*delivered(number) || have)
@@ -198,8 +205,10 @@ static void take_stock(struct buffer *b, struct buffer_point durable, bool all_k
         if (number < DATAGRAM && number >= position && !all_kept)
             continue;
         if (accepted || all_kept || number < DATAGRAM)
-            fail_msg("record %llu (%zu of %zu) is lost; position %llu, end (%lu,%lu), durable (%lu,%lu), kept %d", (unsigned long long)number, i, m.committed,
-                     (unsigned long long)position, end.segment, end.offset, durable.segment, durable.offset, all_kept);
+            fail_msg("record %llu (%zu of %zu) is lost; position %llu, end (%lu,%lu), durable "
+                     "(%lu,%lu), kept %d",
+                     (unsigned long long)number, i, m.committed, (unsigned long long)position,
+                     end.segment, end.offset, durable.segment, durable.offset, all_kept);
     }
     for (uint64_t k = 0; k < position; k++)
         assert_true(m.delivered_line[k] || present_line[k]);
@@ -217,8 +226,11 @@ static void random_fault(void)
     static const int errors[] = {ENOSPC, EIO, EDQUOT, EROFS};
     enum crash_call kind = (enum crash_call)crash_random(CRASH_READ);
 
-    crash_fail(kind, 1 + crash_random(3), kind == CRASH_SYNC ? EIO : errors[crash_random(4)], crash_random(3) == 0);
+    crash_fail(kind, 1 + crash_random(3), kind == CRASH_SYNC ? EIO : errors[crash_random(4)],
+               crash_random(3) == 0);
+    pthread_mutex_lock(&crash.lock);
     crash.short_writes = crash_random(2);
+    pthread_mutex_unlock(&crash.lock);
 }
 
 static void run_seed(uint64_t seed, unsigned lives, bool faults)
@@ -263,7 +275,9 @@ static void run_seed(uint64_t seed, unsigned lives, bool faults)
             crash_cut(next, CRASH_NOTHING_KEPT);
             durable.segment = UINT64_MAX;
         } else {
-            crash_cut(next, how == 1 ? CRASH_ALL_KEPT : how == 2 ? CRASH_SOME_KEPT : CRASH_NOTHING_KEPT);
+            crash_cut(next, how == 1   ? CRASH_ALL_KEPT
+                            : how == 2 ? CRASH_SOME_KEPT
+                                       : CRASH_NOTHING_KEPT);
             crash_no_faults();
             buffer_close(b);
         }

@@ -1,0 +1,293 @@
+/* The disk refuses: full, broken, at every single call. Nothing that was committed is lost, nothing
+ * sticks, and it heals by itself. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/buffer_fixture.h"
+#include "tests/unit/io_crash.h"
+
+#include "agent/base/log.h"
+
+#define DOC 500
+
+static uint64_t read_from(struct buffer *b, struct buffer_cursor *c, uint64_t k)
+{
+    static char to[1 << 20];
+    struct buffer_record r;
+    uint64_t lost;
+    size_t need, n, at;
+
+    while ((n = buffer_read(b, c, to, sizeof to, &lost, &need)) > 0) {
+        assert_int_equal(lost, 0);
+        for (at = 0; buffer_next(to, n, &at, &r);)
+            fixture_check(&r, k++, DOC);
+    }
+    return k;
+}
+
+static void deliver_all(struct buffer *b)
+{
+    struct buffer_cursor from = buffer_frontier(b), c = from;
+    uint64_t k = read_from(b, &c, from.seq);
+
+    assert_int_equal(k, c.seq);
+    buffer_advance(b, c, &(struct buffer_outcome){.delivered = c.seq - from.seq});
+}
+
+static void set_room(uint64_t room)
+{
+    pthread_mutex_lock(&crash.lock);
+    crash.room = room;
+    pthread_mutex_unlock(&crash.lock);
+}
+
+static void test_full_in_the_middle_of_a_record(void **state)
+{
+    char *dir = fixture_dir();
+    struct buffer_cursor c;
+    struct buffer *b;
+    uint64_t k = 0;
+    (void)state;
+
+    crash_start(dir);
+    b = fixture_open(dir, 16 << 20, 0);
+    c = buffer_frontier(b);
+    for (; k < 10; k++)
+        assert_true(fixture_append(b, BUFFER_CAN_WAIT, 0, k, DOC));
+    assert_int_equal(buffer_commit(b), 0);
+    for (int round = 0; round < 30; round++) {
+        for (int i = 0; i < 20; i++, k++)
+            assert_true(fixture_append(b, BUFFER_CAN_WAIT, 0, k, DOC));
+        crash.short_writes = true;
+        crash_fail(CRASH_WRITE, 1, round % 2 ? ENOSPC : EIO, true);
+        assert_int_equal(buffer_commit(b), -1);
+        assert_false(buffer_has_room(b, BUFFER_CAN_WAIT, 1));
+        assert_null(buffer_reserve(b, BUFFER_CANNOT_WAIT, 1));
+        assert_int_equal(buffer_commit(b), -1);
+        crash_no_faults();
+        assert_int_equal(buffer_commit(b), 0);
+        assert_true(buffer_has_room(b, BUFFER_CAN_WAIT, 1));
+        fixture_balanced(b);
+    }
+    assert_int_equal(read_from(b, &c, 0), k);
+    buffer_close(b);
+    b = fixture_open(dir, 16 << 20, 0);
+    c = buffer_frontier(b);
+    assert_int_equal(read_from(b, &c, 0), k);
+    buffer_close(b);
+    fixture_done(dir);
+}
+
+struct want {
+    struct buffer *b;
+    uint64_t bytes;
+};
+
+static bool few_bytes(void *arg)
+{
+    struct want *w = arg;
+    struct buffer_stats s;
+
+    buffer_commit(w->b);
+    buffer_stats(w->b, &s);
+    return s.bytes < w->bytes;
+}
+
+static bool writes_again(void *arg)
+{
+    struct buffer *b = arg;
+
+    return buffer_commit(b) == 0 && buffer_has_room(b, BUFFER_CAN_WAIT, DOC);
+}
+
+/* Not a byte left on the disk, from before the start on: what is there is read, delivered and
+ * deleted, and then it writes again. */
+static void test_full_disk_heals_by_itself(void **state)
+{
+    (void)state;
+
+    for (int restart = 0; restart < 2; restart++) {
+        char *dir = fixture_dir();
+        struct buffer *b;
+        uint64_t k = 0;
+
+        crash_start(dir);
+        b = fixture_open(dir, 16 << 20, 64 << 10);
+        for (; k < 2000; k++) {
+            assert_true(fixture_append(b, BUFFER_CAN_WAIT, 0, k, DOC));
+            if (k % 10 == 9)
+                assert_int_equal(buffer_commit(b), 0);
+        }
+        if (restart)
+            buffer_close(b);
+        set_room(0);
+        if (restart)
+            b = fixture_open(dir, 16 << 20, 64 << 10);
+        if (fixture_append(b, BUFFER_CAN_WAIT, 0, k, DOC)) {
+            k++;
+            buffer_commit(b);
+        }
+        deliver_all(b);
+        assert_true(fixture_wait(few_bytes, &(struct want){b, 150 << 10}));
+        assert_true(fixture_wait(writes_again, b));
+        assert_true(fixture_append(b, BUFFER_CAN_WAIT, 0, k, DOC));
+        assert_int_equal(buffer_commit(b), 0);
+        fixture_balanced(b);
+        crash_no_faults();
+        buffer_close(b);
+        fixture_done(dir);
+    }
+}
+
+static bool all_durable(void *arg)
+{
+    struct buffer *b = arg;
+    struct buffer_point d = buffer_durable(b), end = buffer_end(b);
+
+    buffer_commit(b);
+    return d.segment > end.segment || (d.segment == end.segment && d.offset >= end.offset);
+}
+
+static uint64_t calls(enum crash_call kind)
+{
+    uint64_t n;
+
+    pthread_mutex_lock(&crash.lock);
+    n = crash.calls[kind];
+    pthread_mutex_unlock(&crash.lock);
+    return n;
+}
+
+static bool sync_failed(void *arg)
+{
+    return calls(CRASH_SYNC) >= *(uint64_t *)arg;
+}
+
+/* After a failed fsync nothing counts as durable because a later one succeeded: it is written
+ * again. */
+static void test_failed_fsync_is_not_believed(void **state)
+{
+    static const enum crash_call kinds[] = {CRASH_SYNC, CRASH_DIR_SYNC};
+    char *dir = fixture_dir(), cut[256];
+    (void)state;
+
+    snprintf(cut, sizeof cut, "%s-cut", dir);
+    for (size_t i = 0; i < 2; i++) {
+        struct buffer *b;
+        struct buffer_cursor c;
+        uint64_t at;
+
+        crash_start(dir);
+        b = fixture_open(dir, 16 << 20, 0);
+        assert_true(fixture_append(b, BUFFER_CANNOT_WAIT, 0, 0, DOC));
+        crash_fail(kinds[i], 1, EIO, false);
+        at = calls(CRASH_SYNC) + (kinds[i] == CRASH_SYNC);
+        assert_int_equal(buffer_commit(b), 0);
+        assert_true(fixture_append(b, BUFFER_CANNOT_WAIT, 0, 1, DOC));
+        assert_int_equal(buffer_commit(b), 0);
+        assert_true(fixture_wait(sync_failed, &at));
+        assert_true(fixture_wait(all_durable, b));
+        crash_cut(cut, CRASH_NOTHING_KEPT);
+        buffer_close(b);
+        fixture_remove(dir);
+        assert_int_equal(rename(cut, dir), 0);
+        crash_start(dir);
+        b = fixture_open(dir, 16 << 20, 0);
+        c = buffer_frontier(b);
+        assert_int_equal(read_from(b, &c, 0), 2);
+        crash_no_faults();
+        buffer_close(b);
+        fixture_remove(dir);
+    }
+    mkdir(dir, 0700);
+    fixture_done(dir);
+}
+
+/* The Nth call of all fails, once or from then on, for every N: no crash, and what a commit said to
+ * be safe comes back. */
+static void test_every_call_fails_once(void **state)
+{
+    static const int errors[] = {EIO, ENOSPC, EROFS};
+    char *dir = fixture_dir();
+    (void)state;
+
+    for (int on = 0; on < 2; on++) {
+        for (uint64_t n = 1; n < 160; n++) {
+            struct buffer_options o = {
+                .dir = dir, .max_bytes = 4 << 20, .segment_bytes = 4 << 10, .sync_ms = 0};
+            struct error e;
+            struct buffer *b;
+            struct buffer_cursor c;
+            uint64_t k = 0, committed = 0;
+
+            fixture_remove(dir);
+            crash_start(dir);
+            crash.fail_any_errno = errors[n % 3];
+            crash.fail_any_on = on;
+            crash.fail_any_at = n;
+            b = buffer_open(&o, NULL, &e);
+            assert_non_null(b);
+            for (int turn = 0; turn < 12; turn++) {
+                for (int i = 0; i < 3; i++)
+                    if (fixture_append(b, BUFFER_CANNOT_WAIT, 0, k, DOC))
+                        k++;
+                if (buffer_commit(b) == 0)
+                    committed = k;
+            }
+            fixture_balanced(b);
+            crash_no_faults();
+            if (buffer_commit(b) == 0)
+                committed = k;
+            buffer_close(b);
+            b = buffer_open(&o, NULL, &e);
+            assert_non_null(b);
+            c = buffer_frontier(b);
+            assert_true(read_from(b, &c, 0) >= committed);
+            deliver_all(b);
+            fixture_balanced(b);
+            buffer_close(b);
+        }
+    }
+    crash_no_faults();
+    fixture_done(dir);
+}
+
+/* A sector that cannot be read costs the records in it. */
+static void test_unreadable(void **state)
+{
+    char *dir = fixture_dir();
+    struct buffer *b;
+    struct buffer_cursor c;
+    (void)state;
+
+    crash_start(dir);
+    b = fixture_open(dir, 16 << 20, 0);
+    for (uint64_t k = 0; k < 100; k++)
+        assert_true(fixture_append(b, BUFFER_CAN_WAIT, 0, k, DOC));
+    assert_int_equal(buffer_commit(b), 0);
+    /* A passing trouble costs nothing. */
+    crash_fail(CRASH_READ, 1, EIO, false);
+    c = buffer_frontier(b);
+    assert_int_equal(read_from(b, &c, 0), 100);
+    crash_no_faults();
+    buffer_close(b);
+    fixture_done(dir);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_full_in_the_middle_of_a_record),
+        cmocka_unit_test(test_full_disk_heals_by_itself),
+        cmocka_unit_test(test_failed_fsync_is_not_believed),
+        cmocka_unit_test(test_every_call_fails_once),
+        cmocka_unit_test(test_unreadable),
+    };
+
+    log_init((enum log_level)(LOG_ERROR + 1), LOG_LOGFMT);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
