@@ -29,55 +29,109 @@ static bool hand_on(void *arg, const struct docker_framed *r)
     return true;
 }
 
+/* Whether a text that timestamp_parse took is one that documents may carry as it stands. */
 static bool is_utc_text(struct bytes time)
 {
     return time.n >= 20 && time.n <= TIMESTAMP_TEXT_MAX && time.p[10] == 'T' &&
            time.p[time.n - 1] == 'Z' && (time.n == 20 || time.p[19] == '.');
 }
 
+/* A time in the same second as the last one, with a fraction of one to nine digits: what nearly
+ * every line has. */
+static bool parse_fraction(const struct docker_frame *f, struct bytes time, int64_t *ns)
+{
+    static const int32_t units[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
+    int32_t fraction = 0;
+
+    if (time.n < 22 || time.n > TIMESTAMP_TEXT_MAX ||
+        memcmp(time.p, f->second_text, sizeof f->second_text) != 0 || time.p[19] != '.' ||
+        time.p[time.n - 1] != 'Z')
+        return false;
+    for (const char *p = time.p + 20; p < time.p + time.n - 1; p++) {
+        unsigned digit = (unsigned)(unsigned char)*p - '0';
+
+        if (digit > 9)
+            return false;
+        fraction = 10 * fraction + (int32_t)digit;
+    }
+    *ns = f->second_ns + (int64_t)fraction * units[TIMESTAMP_TEXT_MAX - time.n];
+    return true;
+}
+
+/* The instant of a record, and its text where it may stand in the document. Senseless: the instant
+ * of the good record before it. */
+static void set_time(struct docker_frame *f, const struct docker_frame_at *at, struct bytes time,
+                     struct docker_framed *r)
+{
+    r->time_known = true;
+    r->time_text = time;
+    if (LIKELY(parse_fraction(f, time, &r->time_ns)))
+        return;
+    if (!timestamp_parse(time, &r->time_ns)) {
+        r->time_ns = at->time_ns;
+        r->time_known = at->time_known;
+        r->time_text = BYTES_NONE;
+    } else if (!is_utc_text(time)) {
+        r->time_text = BYTES_NONE;
+    } else if (r->time_ns < INT64_MAX - 1000000000) {
+        memcpy(f->second_text, time.p, sizeof f->second_text);
+        f->second_ns = r->time_ns - r->time_ns % 1000000000;
+    }
+}
+
+/* Something of this record's stream waits, or this record may. */
+static bool frame_piece(struct framing *now, struct docker_piece *piece)
+{
+    struct docker_frame_at *at = now->at;
+    uint8_t stream = piece->as.stream;
+    uint64_t serial;
+
+    switch (docker_join_add(&now->frame->join, piece, hand_on, now)) {
+    case DOCKER_JOIN_FULL:
+        return false;
+    case DOCKER_JOINED_NOW:
+        return true;
+    case DOCKER_JOIN_WAITS:
+        break;
+    }
+    serial = now->frame->join.streams[stream].serial;
+    if (at->waits[stream].serial != serial) {
+        at->waits[stream].serial = serial;
+        at->waits[stream].offset = piece->as.position;
+        at->waits[stream].time_ns = at->time_ns;
+        at->waits[stream].time_known = at->time_known;
+    }
+    return true;
+}
+
 static bool frame_docker(struct framing *now, const struct docker_line *l, struct bytes line,
                          uint64_t position)
 {
     struct docker_frame_at *at = now->at;
-    struct docker_piece piece = {
-        .as = {.text = l->log,
-               .attrs = l->attrs,
-               .text_form = TEXT_ESCAPED,
-               .text_flags = l->log_flags,
-               .stream = l->stream,
-               .source = at->source,
-               .position = position},
-        .line = line,
-        .time = l->time,
-        .ends_line = l->ends_line,
-    };
-    int64_t time_before = at->time_ns;
-    bool known_before = at->time_known;
-    enum docker_joined joined;
+    struct docker_piece piece;
 
-    if (LIKELY(timestamp_parse(l->time, &piece.as.time_ns))) {
-        piece.as.time_known = true;
-        if (LIKELY(is_utc_text(l->time)))
-            piece.as.time_text = l->time;
+    piece.as.text = l->log;
+    piece.as.attrs = l->attrs;
+    piece.as.text_form = TEXT_ESCAPED;
+    piece.as.text_flags = l->log_flags;
+    piece.as.stream = l->stream;
+    piece.as.tags = 0;
+    piece.as.source = at->source;
+    piece.as.position = position;
+    set_time(now->frame, at, l->time, &piece.as);
+    if (LIKELY(l->ends_line) && LIKELY(!now->frame->join.streams[l->stream].open)) {
+        piece.as.hash = hash_crc32c(0, line.p, line.n);
+        if (!hand_on(now, &piece.as))
+            return false;
     } else {
-        piece.as.time_ns = at->time_ns;
-        piece.as.time_known = at->time_known;
+        piece.line = line;
+        piece.time = l->time;
+        piece.ends_line = l->ends_line;
+        if (!frame_piece(now, &piece))
+            return false;
     }
-    joined = docker_join_add(&now->frame->join, &piece, hand_on, now);
-    if (UNLIKELY(joined == DOCKER_JOIN_FULL))
-        return false;
     at->time_ns = piece.as.time_ns;
     at->time_known = piece.as.time_known;
-    if (UNLIKELY(joined == DOCKER_JOIN_WAITS)) {
-        uint64_t serial = now->frame->join.streams[l->stream].serial;
-
-        if (at->waits[l->stream].serial != serial) {
-            at->waits[l->stream].serial = serial;
-            at->waits[l->stream].offset = position;
-            at->waits[l->stream].time_ns = time_before;
-            at->waits[l->stream].time_known = known_before;
-        }
-    }
     return true;
 }
 

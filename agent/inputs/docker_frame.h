@@ -44,6 +44,9 @@ struct docker_frame {
     struct docker_join join;
     docker_emit_fn *emit;
     void *arg;
+    /* The second of the last time that was parsed: most lines fall into the same one. */
+    char second_text[19]; /* YYYY-MM-DDThh:mm:ss, UTC */
+    int64_t second_ns;
     uint64_t lines; /* figures: the caller takes them and sets them to zero */
     uint64_t skipped_bytes;
     uint64_t invalid_lines;

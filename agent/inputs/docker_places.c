@@ -201,7 +201,7 @@ static size_t ids_of_mount(char ids[][65], size_t n, const char *line, const cha
 size_t docker_places_own(struct bytes mountinfo, struct bytes cgroup,
                          char ids[DOCKER_OWN_IDS_MAX][65])
 {
-    const char *p = mountinfo.p, *end = p + mountinfo.n;
+    const char *p = mountinfo.n ? mountinfo.p : "", *end = p + mountinfo.n;
     size_t n = 0;
 
     while (p < end) {
@@ -211,7 +211,7 @@ size_t docker_places_own(struct bytes mountinfo, struct bytes cgroup,
         n = ids_of_mount(ids, n, p, nl);
         p = nl < end ? nl + 1 : end;
     }
-    return add_ids(ids, n, cgroup.p, cgroup.p + cgroup.n, "");
+    return cgroup.n ? add_ids(ids, n, cgroup.p, cgroup.p + cgroup.n, "") : n;
 }
 
 size_t docker_places_own_ids(char ids[DOCKER_OWN_IDS_MAX][65])

@@ -1,0 +1,361 @@
+/* The small parts of the Docker input: configs, places, positions, compressed files, names of
+ * containers to leave out. */
+#include "agent/base/io.h"
+#include "agent/inputs/docker_config.h"
+#include "agent/inputs/docker_gz.h"
+#include "agent/inputs/docker_places.h"
+#include "agent/inputs/docker_position.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include <cmocka.h>
+
+#define ID "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define OTHER "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210"
+
+/* ---- config.v2.json ---- */
+
+static void test_config_of_a_real_engine(void **state)
+{
+    static const char folder[] = "tests/corpus/docker26/json-file/app-json/"
+                                 "66c2f32013174875881fc6819890c2f13fb48a9182c27f22242c16972b347347";
+    int dir = open(folder, O_RDONLY | O_DIRECTORY);
+    struct docker_host_config h;
+    struct docker_config c;
+    struct error e;
+    char *text;
+    size_t n;
+
+    (void)state;
+    assert_true(dir >= 0);
+    assert_int_equal(docker_config_load(dir, "config.v2.json", &text, &n, &e), 0);
+    assert_int_equal(docker_config_parse(bytes_of(text, n), &c, &e), 0);
+    free(text);
+    assert_string_equal(c.image, "bb:1");
+    assert_true(c.name[0] != '/' && c.name[0] != '\0');
+    assert_false(c.running);
+    assert_true(bytes_is(docker_config_label(&c, "com.docker.compose.service"), "api"));
+    assert_true(bytes_is(docker_config_label(&c, "com.docker.swarm.service.name"), "shop_api"));
+    assert_null(docker_config_label(&c, "com.docker.compose").p);
+    docker_config_fini(&c);
+    assert_int_equal(docker_config_load(dir, "hostconfig.json", &text, &n, &e), 0);
+    assert_int_equal(docker_host_config_parse(bytes_of(text, n), &h, &e), 0);
+    free(text);
+    assert_string_equal(h.log_driver, "json-file");
+    assert_false(h.compress);
+    docker_host_config_fini(&h);
+    assert_int_equal(docker_config_load(dir, "nothing.json", &text, &n, &e), -1);
+    close(dir);
+}
+
+static void test_config_takes_only_its_own_paths(void **state)
+{
+    /* The names that matter, at depths where they do not. */
+    static const char json[] =
+        "{\"State\":{\"Running\":true,\"Health\":{\"Running\":false,\"Name\":\"/x\"}},"
+        "\"Config\":{\"Name\":\"/"
+        "y\",\"Labels\":{\"a.b\":\"1\",\"Image\":\"z\",\"long-label-name-of-more-than-32-bytes\":"
+        "\"2\"},"
+        "\"Image\":\"shop/web:1\",\"Env\":[\"Image\",{\"Image\":\"no\"}]},"
+        "\"Args\":[{\"Name\":\"/no\"}],\"Image\":\"sha256:no\",\"Name\":\"/"
+        "web\",\"Created\":\"2026-11-23T00:00:00Z\"}";
+    struct docker_config c;
+    struct error e;
+
+    (void)state;
+    assert_int_equal(docker_config_parse(BYTES_LITERAL(json), &c, &e), 0);
+    assert_string_equal(c.name, "web");
+    assert_string_equal(c.image, "shop/web:1");
+    assert_string_equal(c.created, "2026-11-23T00:00:00Z");
+    assert_true(c.running);
+    assert_int_equal(c.n_labels, 3);
+    assert_true(bytes_is(docker_config_label(&c, "Image"), "z"));
+    assert_true(bytes_is(docker_config_label(&c, "long-label-name-of-more-than-32-bytes"), "2"));
+    docker_config_fini(&c);
+}
+
+static void test_config_that_is_none(void **state)
+{
+    static const char *const texts[] = {"", "[]", "{\"Name\":\"/we", "null", "{} x", "\"Name\""};
+    struct docker_config c;
+    struct error e;
+    char *deep = base_alloc(200001);
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+        assert_int_equal(docker_config_parse(bytes_str(texts[i]), &c, &e), -1);
+    /* Depth costs no stack. */
+    memset(deep, '[', 200000);
+    deep[200000] = '\0';
+    assert_int_equal(docker_config_parse(bytes_str(deep), &c, &e), -1);
+    free(deep);
+}
+
+static void test_compress_is_read(void **state)
+{
+    struct docker_host_config h;
+    struct error e;
+
+    (void)state;
+    assert_int_equal(
+        docker_host_config_parse(
+            BYTES_LITERAL(
+                "{\"LogConfig\":{\"Type\":\"json-file\",\"Config\":{\"compress\":\"true\"}}}"),
+            &h, &e),
+        0);
+    assert_true(h.compress);
+    docker_host_config_fini(&h);
+}
+
+static void test_patterns(void **state)
+{
+    static const struct {
+        const char *pattern, *text;
+        bool matches;
+    } cases[] = {
+        {"web", "web", true},   {"web", "web-1", false},  {"web*", "web-1", true},
+        {"*-1", "web-1", true}, {"*", "", true},          {"", "", true},
+        {"", "x", false},       {"a*b*c", "aXbYc", true}, {"a*b*c", "aXbY", false},
+        {"**x", "x", true},     {"a*a", "a", false},      {"*ab", "aab", true},
+        {"we?", "web", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        if (docker_config_matches(cases[i].pattern, bytes_str(cases[i].text)) != cases[i].matches)
+            fail_msg("%s against %s", cases[i].pattern, cases[i].text);
+}
+
+/* ---- places ---- */
+
+static void test_data_root(void **state)
+{
+    char *root =
+        docker_places_data_root(BYTES_LITERAL("{\"debug\":true,\"data-root\":\"/data/docker\"}"));
+
+    (void)state;
+    assert_string_equal(root, "/data/docker");
+    free(root);
+    assert_null(docker_places_data_root(BYTES_LITERAL("{\"data-root\":\"relative\"}")));
+    assert_null(docker_places_data_root(BYTES_LITERAL("{}")));
+    assert_null(docker_places_data_root(BYTES_LITERAL("{\"data-root\"")));
+    assert_null(docker_places_data_root(BYTES_NONE));
+}
+
+static void test_own_container(void **state)
+{
+    /* As a container sees its own files. */
+    static const char inside[] =
+        "1 0 0:1 / / rw - overlay overlay rw,lowerdir=/var/lib/docker/overlay2/" OTHER "/diff\n"
+        "2 1 8:1 /var/lib/docker/containers/" ID
+        "/resolv.conf /etc/resolv.conf rw - ext4 /dev/sda1 rw\n"
+        "3 1 8:1 /var/lib/docker/containers/" ID "/hostname /etc/hostname rw - ext4 /dev/sda1 rw\n";
+    /* A host sees those of others. */
+    static const char outside[] =
+        "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n"
+        "2 1 0:45 / /var/lib/docker/overlay2/" OTHER "/merged rw - overlay overlay rw\n"
+        "3 1 0:46 / /var/lib/docker/containers/" OTHER "/mounts/shm rw - tmpfs shm rw";
+    char ids[DOCKER_OWN_IDS_MAX][65];
+
+    (void)state;
+    assert_int_equal(docker_places_own(BYTES_LITERAL(inside), BYTES_LITERAL("0::/\n"), ids), 1);
+    assert_string_equal(ids[0], ID);
+    assert_int_equal(docker_places_own(BYTES_LITERAL(outside),
+                                       BYTES_LITERAL("0::/system.slice/barge.service\n"), ids),
+                     0);
+    assert_int_equal(
+        docker_places_own(BYTES_NONE,
+                          BYTES_LITERAL("12:memory:/docker/" ID "\n3:cpu:/docker/" ID "\n"), ids),
+        1);
+    assert_int_equal(
+        docker_places_own(BYTES_NONE, BYTES_LITERAL("0::/system.slice/docker-" ID ".scope\n"), ids),
+        1);
+    assert_int_equal(docker_places_own(BYTES_NONE, BYTES_LITERAL("0::/" ID "0\n"), ids), 0);
+}
+
+static void test_ids(void **state)
+{
+    (void)state;
+    assert_true(docker_places_is_id(ID));
+    assert_false(docker_places_is_id(ID "0"));
+    assert_false(docker_places_is_id("0123"));
+    assert_false(
+        docker_places_is_id("0123456789ABCDEF0123456789abcdef0123456789abcdef0123456789abcdef"));
+}
+
+/* ---- positions ---- */
+
+static void test_position_codec(void **state)
+{
+    struct docker_position p = {.resume = 0x0102030405060708,
+                                .done = 0x1112131415161718,
+                                .made = 2,
+                                .complete = true,
+                                .time_known = true,
+                                .time_ns = -2,
+                                .marker = 0xa1a2a3a4,
+                                .marker_n = 64},
+                           back;
+    /* Laid out by hand from the header's table. */
+    static const char expected[] = "\x01\x05\x02\x40\x08\x07\x06\x05\x04\x03\x02\x01"
+                                   "\x18\x17\x16\x15\x14\x13\x12\x11"
+                                   "\xfe\xff\xff\xff\xff\xff\xff\xff\xa4\xa3\xa2\xa1";
+    char value[DOCKER_POSITION_BYTES], key[DOCKER_KEY_BYTES];
+    uint8_t id[DOCKER_ID_BYTES] = {7, 8, 9}, id_back[DOCKER_ID_BYTES];
+    uint64_t source;
+    bool has_source;
+
+    (void)state;
+    docker_position_write(&p, value);
+    assert_int_equal(sizeof expected - 1, DOCKER_POSITION_BYTES);
+    assert_memory_equal(value, expected, sizeof value);
+    assert_true(docker_position_read(bytes_of(value, sizeof value), &back));
+    assert_true(back.resume == p.resume && back.done == p.done && back.made == 2 && back.complete &&
+                !back.in_long_line && back.time_known && back.time_ns == -2 &&
+                back.marker == p.marker && back.marker_n == 64);
+    assert_false(docker_position_read(bytes_of(value, sizeof value - 1), &back));
+    value[0] = 2;
+    assert_false(docker_position_read(bytes_of(value, sizeof value), &back));
+    value[0] = 1;
+    memset(value + 12, 0, 8); /* done before resume */
+    assert_false(docker_position_read(bytes_of(value, sizeof value), &back));
+
+    docker_position_key(id, 0x01020304050607, key);
+    assert_memory_equal(key + 32, "\1\2\3\4\5\6\7", 7);
+    assert_true(docker_position_key_read(bytes_of(key, sizeof key), id_back, &has_source, &source));
+    assert_true(has_source && source == 0x01020304050607);
+    assert_memory_equal(id, id_back, sizeof id);
+    assert_true(docker_position_key_read(bytes_of(key, 32), id_back, &has_source, &source));
+    assert_false(has_source);
+    assert_false(docker_position_key_read(bytes_of(key, 33), id_back, &has_source, &source));
+}
+
+/* ---- compressed files ---- */
+
+static char gz_path[] = "/tmp/barge-gz-XXXXXX";
+
+static int gz_file(const char *text, size_t n, unsigned members)
+{
+    int fd;
+
+    strcpy(gz_path + sizeof gz_path - 7, "XXXXXX");
+    fd = mkstemp(gz_path);
+    assert_true(fd >= 0);
+    for (unsigned i = 0; i < members; i++) {
+        size_t from = n * i / members, to = n * (i + 1) / members;
+        gzFile gz = gzopen(gz_path, i ? "ab" : "wb");
+
+        assert_int_equal(gzwrite(gz, text + from, (unsigned)(to - from)), (int)(to - from));
+        gzclose(gz);
+    }
+    unlink(gz_path);
+    return fd;
+}
+
+static char *letters(size_t n)
+{
+    char *p = base_alloc(n);
+    uint32_t x = 1;
+
+    for (size_t i = 0; i < n; i++) {
+        x = x * 1664525 + 1013904223;
+        p[i] = (char)('a' + (x >> 24) % 16);
+    }
+    return p;
+}
+
+static ssize_t patient_pread(struct docker_gz *gz, void *to, size_t n, uint64_t at)
+{
+    ssize_t got;
+
+    do
+        got = docker_gz_pread(gz, to, n, at);
+    while (got < 0 && errno == EAGAIN);
+    return got;
+}
+
+static void test_gz_reads_like_a_plain_file(void **state)
+{
+    enum { N = 5000000 };
+    char *text = letters(N), *got = base_alloc(N);
+    int fd = gz_file(text, N, 3);
+    struct docker_gz *gz = docker_gz_open(fd);
+    uint32_t x = 7;
+
+    (void)state;
+    for (int i = 0; i < 60; i++) {
+        size_t at, n;
+
+        x = x * 1664525 + 1013904223;
+        at = x % (N + 1000);
+        x = x * 1664525 + 1013904223;
+        n = x % 300000;
+        n = i % 7 ? n : 1200000;
+        assert_int_equal(patient_pread(gz, got, n, at), at >= N ? 0 : MIN(n, N - at));
+        if (at < N)
+            assert_memory_equal(got, text + at, MIN(n, N - at));
+    }
+    assert_int_equal(patient_pread(gz, got, N, 0), N);
+    assert_int_equal(patient_pread(gz, got, 10, N), 0);
+    assert_false(docker_gz_broken(gz));
+    docker_gz_close(gz);
+    close(fd);
+    free(text);
+    free(got);
+}
+
+static void test_gz_that_is_cut_off(void **state)
+{
+    enum { N = 1000000 };
+    char *text = letters(N), *got = base_alloc(N);
+    int fd = gz_file(text, N, 2);
+    off_t size = lseek(fd, 0, SEEK_END);
+    struct docker_gz *gz;
+    ssize_t n;
+
+    (void)state;
+    assert_int_equal(ftruncate(fd, size * 3 / 4), 0);
+    gz = docker_gz_open(fd);
+    n = patient_pread(gz, got, N, 0);
+    assert_in_range(n, N / 2, N - 1);
+    assert_memory_equal(got, text, (size_t)n);
+    assert_true(docker_gz_broken(gz));
+    docker_gz_close(gz);
+    /* And one whose end is damaged: what stands before it is good. */
+    assert_int_equal(pwrite(fd, "\xff\xff\xff\xff\xff\xff\xff\xff", 8, size / 2 + 40), 8);
+    gz = docker_gz_open(fd);
+    n = patient_pread(gz, got, N, 0);
+    assert_in_range(n, N / 2, N - 1);
+    assert_memory_equal(got, text, N / 2);
+    assert_true(docker_gz_broken(gz));
+    docker_gz_close(gz);
+    close(fd);
+    free(text);
+    free(got);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_config_of_a_real_engine),
+        cmocka_unit_test(test_config_takes_only_its_own_paths),
+        cmocka_unit_test(test_config_that_is_none),
+        cmocka_unit_test(test_compress_is_read),
+        cmocka_unit_test(test_patterns),
+        cmocka_unit_test(test_data_root),
+        cmocka_unit_test(test_own_container),
+        cmocka_unit_test(test_ids),
+        cmocka_unit_test(test_position_codec),
+        cmocka_unit_test(test_gz_reads_like_a_plain_file),
+        cmocka_unit_test(test_gz_that_is_cut_off),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
