@@ -1,6 +1,7 @@
 /*
- * output: what every output is to the agent: something that takes records from the buffer in a thread of its own, and moves the buffer's
- * frontier over what it has finished. Outputs know documents, not where they came from.
+ * output: what every output is to the agent: something that takes records from the buffer in a
+ * thread of its own, and moves the buffer's frontier over what it has finished. Outputs know
+ * documents, not where they came from.
  */
 #ifndef BARGE_OUTPUT_H
 #define BARGE_OUTPUT_H
@@ -10,7 +11,8 @@
 #include "agent/config/config.h"
 
 struct output_options {
-    const struct config *config; /* outlives the output; the output reads config->elasticsearch or ->file, ->dead_letters, ->data_dir */
+    const struct config *config; /* outlives the output; the output reads config->elasticsearch or
+                                    ->file, ->dead_letters, ->data_dir */
     struct buffer *buffer;       /* outlives the output; the output is its reader */
 };
 
@@ -18,15 +20,18 @@ struct output_options {
 struct output_kind_ops {
     const char *name; /* as in the configuration */
 
-    /* Makes an output, reads what it needs from disk, starts its thread. NULL with *e when it cannot work at all (bad CA file, folder
-     * that cannot be made); a node that does not answer is no such reason. */
+    /* Makes an output, reads what it needs from disk, starts its thread. NULL with *e when it
+     * cannot work at all (bad CA file, folder that cannot be made); a node that does not answer is
+     * no such reason. */
     void *(*start)(const struct output_options *o, struct error *e);
 
-    /* There is more to read, or time to stop. Any thread, also while another thread is in stop; cheap. */
+    /* There is more to read, or time to stop. Any thread, also while another thread is in stop;
+     * cheap. */
     void (*wake)(void *output);
 
-    /* Hands over what can be handed over within timeout_ms (the intake has stopped; returns earlier when the buffer is empty), stops the thread,
-     * gives everything back. What is not finished stays in the buffer. */
+    /* Hands over what can be handed over within timeout_ms (the intake has stopped; returns earlier
+     * when the buffer is empty), stops the thread, gives everything back. What is not finished
+     * stays in the buffer. */
     void (*stop)(void *output, uint64_t timeout_ms);
 
     /* Credentials and certificates are read again (SIGHUP). May be NULL. */
@@ -36,7 +41,8 @@ struct output_kind_ops {
 /* The table of all kinds, by enum output_kind. */
 extern const struct output_kind_ops *const output_kinds[];
 
-/* `_id`: 18 bytes as 24 characters of -0-9A-Z_a-z, an alphabet that sorts as the bytes do. Not NUL-terminated. */
+/* `_id`: 18 bytes as 24 characters of -0-9A-Z_a-z, an alphabet that sorts as the bytes do. Not
+ * NUL-terminated. */
 #define OUTPUT_ID_CHARS 24
 void output_id_text(const uint8_t id[BUFFER_ID_BYTES], char to[OUTPUT_ID_CHARS]);
 /* The way back. false when text is not 24 such characters. */

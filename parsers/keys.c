@@ -174,8 +174,9 @@ static const struct {
     {"trace", TARGET_ERROR_STACK},     {"extendedStackTrace", TARGET_ERROR_STACK},
 };
 
-#define SLOTS 1024 /* a power of two, several times the entries: most unknown names miss at once   \
-                    */
+#define SLOTS                                                                                      \
+    1024 /* a power of two, several times the entries: most unknown names miss at once             \
+          */
 
 struct entry {
     struct key key;

@@ -1209,8 +1209,7 @@ static void test_scan_escaped(void **state)
         "{\\\"a\\\":1,\\\"b\\\":\\\"\xc3\\\"}",
         "{\\\"a\\\":1,\\\"b\\\":\\\"\t\\\"}",
         "{\\\"a key that is longer than any vector is\\\":1,\\\"b\\\":\\\"x\\\"}",
-        "{\\\"a\\\":\\\"a value that is longer than any vector is, and then some "
-        "more\\\",\\\"b\\\":\\\"x\\\"}",
+        "{\\\"a\\\":\\\"a value that is longer than any vector is\\\",\\\"b\\\":\\\"x\\\"}",
     };
 
     (void)state;
