@@ -206,14 +206,22 @@ size_t encoder_time(const struct record *r, char *to)
 
 size_t encoder_decimal(uint64_t v, char to[20])
 {
+    static const char pairs[] =
+        "00010203040506070809101112131415161718192021222324252627282930313233"
+        "34353637383940414243444546474849505152535455565758596061626364656667"
+        "6869707172737475767778798081828384858687888990919293949596979899";
     char digits[20];
-    size_t n = 0;
+    char *p = digits + sizeof digits;
+    size_t n;
 
-    do {
-        digits[sizeof digits - ++n] = (char)('0' + v % 10);
-        v /= 10;
-    } while (v);
-    memcpy(to, digits + sizeof digits - n, n);
+    for (; v >= 100; v /= 100)
+        memcpy(p -= 2, pairs + v % 100 * 2, 2);
+    if (v >= 10)
+        memcpy(p -= 2, pairs + v * 2, 2);
+    else
+        *--p = (char)('0' + v);
+    n = (size_t)(digits + sizeof digits - p);
+    memcpy(to, p, n);
     return n;
 }
 
@@ -417,7 +425,7 @@ static size_t escape_at_end(struct bytes s, char c)
 
     if (s.n >= 2 && s.p[s.n - 1] == c)
         n = 2;
-    else if (s.n >= 6 && strncasecmp(s.p + s.n - 6, hex, 6) == 0)
+    else if (s.n >= 6 && s.p[s.n - 6] == '\\' && strncasecmp(s.p + s.n - 6, hex, 6) == 0)
         n = 6;
     else
         return 0;
@@ -430,6 +438,8 @@ static size_t escape_at_end(struct bytes s, char c)
 static struct bytes without_line_end(struct bytes s, uint8_t form)
 {
     if (form == TEXT_ESCAPED) {
+        if (s.n == 0 || s.p[s.n - 1] == '}')
+            return s;
         s.n -= escape_at_end(s, 'n');
         s.n -= escape_at_end(s, 'r');
         return s;
@@ -599,21 +609,24 @@ struct found {
     struct ids ids;
 };
 
-/* One member: taken for a place (true in *used), or to be copied as it is. false: not the fast way.
- */
+/* Whether the fast way cannot tell what a member is, or cannot write it as it stands. */
+static inline bool is_odd(const struct json_member *m)
+{
+    if (UNLIKELY(m->flags & (JSON_KEY_ESCAPED | JSON_KEY_DOTTED | JSON_NEEDS_REWRITE)) ||
+        UNLIKELY(m->key.n - 1 >= TREE_MAX_NAME) || UNLIKELY((unsigned char)m->key.p[0] <= ' '))
+        return true;
+    return m->type >= JSON_OBJECT && UNLIKELY(tree_must_open(m->value));
+}
+
+/* One member with a name that may be known: taken for a place (true in *used), or to be copied as
+ * it is. false: not the fast way. */
 static bool look_at(struct encoder *enc, const struct message *msg, const struct json_member *m,
                     struct found *f, bool *used)
 {
     struct key_match match;
     const struct key *key;
-    struct taken taken;
+    struct taken *taken;
 
-    *used = false;
-    if (UNLIKELY(m->flags & (JSON_KEY_ESCAPED | JSON_KEY_DOTTED | JSON_NEEDS_REWRITE)) ||
-        UNLIKELY(m->key.n == 0 || (unsigned char)m->key.p[0] <= ' ' || m->key.n > TREE_MAX_NAME))
-        return false;
-    if (m->type >= JSON_OBJECT && UNLIKELY(tree_must_open(m->value)))
-        return false;
     match = keys_find(enc->keys, m->key, m->key_hash);
     key = match.key;
     if (!key)
@@ -634,16 +647,16 @@ static bool look_at(struct encoder *enc, const struct message *msg, const struct
     if (UNLIKELY(key_is_letter(key)))
         return false;
     if (key->target != TARGET_NONE && m->type < JSON_OBJECT) {
+        taken = &f->taken[key->target];
         bool python = key->target == TARGET_LEVEL && m->type == JSON_NUMBER &&
                       encoder_is_python(msg->members, msg->n);
 
-        if (encoder_take(key, m, python, &taken)) {
-            if (f->key[key->target])
-                return false;
+        if (f->key[key->target])
+            return false; /* one will do; which is for the tree to say */
+        if (encoder_take(key, m, python, taken)) {
             f->key[key->target] = key;
-            f->taken[key->target] = taken;
             *used = key->target != TARGET_TRACEPARENT;
-            return key->target != TARGET_LEVEL || taken.lossless;
+            return key->target != TARGET_LEVEL || taken->lossless;
         }
         if (key->target == TARGET_LEVEL)
             return false;
@@ -659,6 +672,19 @@ static bool look_at(struct encoder *enc, const struct message *msg, const struct
             return false;
         f->contexts[f->n_contexts] = m;
         f->context_keys[f->n_contexts++] = key;
+    }
+    return true;
+}
+
+static bool look_at_all(struct encoder *enc, const struct message *msg, const struct json_member *m,
+                        size_t n, struct found *f, bool *used)
+{
+    for (size_t i = 0; i < n; i++) {
+        used[i] = false;
+        if (UNLIKELY(is_odd(&m[i])))
+            return false;
+        if (keys_may_know(enc->keys, m[i].key_hash) && !look_at(enc, msg, &m[i], f, &used[i]))
+            return false;
     }
     return true;
 }
@@ -702,12 +728,9 @@ static bool look(struct encoder *enc, const struct record *r, const struct messa
 
     if (r->n_extra && (names_meet(r, msg) || (r->extra_are_labels && !labels_are_plain(r))))
         return false;
-    for (size_t i = 0; i < msg->n; i++)
-        if (!look_at(enc, msg, &msg->members[i], f, &used[i]))
-            return false;
-    for (size_t i = 0; i < r->n_extra && !r->extra_are_labels; i++)
-        if (!look_at(enc, msg, &r->extra[i], f, &used[msg->n + i]))
-            return false;
+    if (!look_at_all(enc, msg, msg->members, msg->n, f, used) ||
+        (!r->extra_are_labels && !look_at_all(enc, msg, r->extra, r->n_extra, f, used + msg->n)))
+        return false;
     if (msg->text.p && f->key[TARGET_MESSAGE])
         return false; /* the text is the message: GELF's member has to move */
     own = f->taken[TARGET_SERVICE].inside;
@@ -736,24 +759,46 @@ static void find_ids(struct encoder *enc, const struct message *msg, struct foun
     }
 }
 
-/* Short copies without a call; never reads or writes beyond n bytes. */
+static inline void copy_16(char *to, const char *p)
+{
+    memcpy(to, p, 16);
+}
+
+/* Short copies without a call; never reads or writes beyond n bytes: the last block overlaps the
+ * one before. */
 static inline char *put(char *to, const char *p, size_t n)
 {
     if (LIKELY(n >= 16)) {
-        if (UNLIKELY(n > 256)) {
+        char *end = to + n;
+        const char *last = p + n - 16;
+
+        if (UNLIKELY(n > 512)) {
             memcpy(to, p, n);
-            return to + n;
+            return end;
         }
-        for (size_t i = 0; i + 16 <= n; i += 16)
-            memcpy(to + i, p + i, 16);
-        memcpy(to + n - 16, p + n - 16, 16);
-    } else if (n >= 8) {
+        for (; p < last - 16; p += 32, to += 32) {
+            copy_16(to, p);
+            copy_16(to + 16, p + 16);
+        }
+        if (p < last)
+            copy_16(to, p);
+        copy_16(end - 16, last);
+        return end;
+    }
+    if (n >= 8) {
         uint64_t a, b;
 
         memcpy(&a, p, 8);
         memcpy(&b, p + n - 8, 8);
         memcpy(to, &a, 8);
         memcpy(to + n - 8, &b, 8);
+    } else if (n >= 4) {
+        uint32_t a, b;
+
+        memcpy(&a, p, 4);
+        memcpy(&b, p + n - 4, 4);
+        memcpy(to, &a, 4);
+        memcpy(to + n - 4, &b, 4);
     } else {
         for (size_t i = 0; i < n; i++)
             to[i] = p[i];
@@ -768,7 +813,7 @@ static inline char *put_bytes(char *to, struct bytes s)
 
 #define PUT(to, literal) (memcpy((to), (literal), sizeof(literal) - 1), (to) + sizeof(literal) - 1)
 
-static char *put_string(char *to, struct bytes inside)
+static inline char *put_string(char *to, struct bytes inside)
 {
     *to++ = '"';
     to = put_bytes(to, inside);
@@ -778,15 +823,21 @@ static char *put_string(char *to, struct bytes inside)
 
 static char *put_level(char *to, enum level level)
 {
-    struct bytes name;
+#define LEVEL_TEXT(name)                                                                           \
+    {                                                                                              \
+        ",\"log\":{\"level\":\"" name "\"}", sizeof ",\"log\":{\"level\":\"" name "\"}" - 1        \
+    }
+    static const struct bytes texts[LEVEL_COUNT] = {
+        {"", 0},
+        LEVEL_TEXT("trace"),
+        LEVEL_TEXT("debug"),
+        LEVEL_TEXT("info"),
+        LEVEL_TEXT("warn"),
+        LEVEL_TEXT("error"),
+        LEVEL_TEXT("fatal"),
+    };
 
-    if (level == LEVEL_NONE)
-        return to;
-    name = bytes_str(level_names[level]);
-    to = PUT(to, ",\"log\":{\"level\":");
-    to = put_string(to, name);
-    *to++ = '}';
-    return to;
+    return put_bytes(to, texts[level]);
 }
 
 static char *put_error(char *to, const struct found *f)
@@ -904,6 +955,12 @@ static char *put_extra(char *to, const struct json_member *m, size_t n, const bo
     return to;
 }
 
+/* Whether nothing, not even a line end, stands between the parts of a member. */
+static inline bool is_compact(const struct json_member *m)
+{
+    return m->value.p == m->key.p + m->key.n + 2;
+}
+
 /* Members that nobody took; what lies side by side in the message is copied at once. */
 static char *put_rest(char *to, const struct json_member *m, size_t n, const bool *used)
 {
@@ -913,19 +970,18 @@ static char *put_rest(char *to, const struct json_member *m, size_t n, const boo
 
         if (used[i])
             continue;
-        while (i + 1 < n && !used[i + 1] && m[i + 1].key.p == end + 2) {
+        *to++ = ',';
+        if (UNLIKELY(!is_compact(&m[i]))) {
+            to = put_string(to, m[i].key);
+            *to++ = ':';
+            to = put_bytes(to, m[i].value);
+            continue;
+        }
+        while (i + 1 < n && !used[i + 1] && m[i + 1].key.p == end + 2 && is_compact(&m[i + 1])) {
             i++;
             end = m[i].value.p + m[i].value.n;
         }
-        *to++ = ',';
-        /* Blanks around the colon may be line ends. */
-        if (LIKELY(!memchr(begin, '\n', (size_t)(end - begin)))) {
-            to = put(to, begin, (size_t)(end - begin));
-            continue;
-        }
-        for (const char *p = begin; p < end; p++)
-            if (*p != '\n')
-                *to++ = *p;
+        to = put(to, begin, (size_t)(end - begin));
     }
     return to;
 }

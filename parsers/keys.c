@@ -174,40 +174,23 @@ static const struct {
     {"trace", TARGET_ERROR_STACK},     {"extendedStackTrace", TARGET_ERROR_STACK},
 };
 
-#define SLOTS                                                                                      \
-    1024 /* a power of two, several times the entries: most unknown names miss at once             \
-          */
-
-struct entry {
+struct key_entry {
     struct key key;
     uint32_t hash;
     uint16_t name_n;
     uint16_t next; /* 1 + index of another entry with this hash; 0 none */
 };
 
-struct keys {
-    uint16_t slot[SLOTS]; /* 1 + index into entries */
-    struct entry *entries;
-    size_t n;
-    char **owned; /* names of the configuration */
-    size_t n_owned;
-};
-
-static inline size_t slot_of(uint32_t hash)
-{
-    return (hash * 0x9E3779B1u) >> 22;
-}
-
 static void insert(struct keys *k, const struct key *key)
 {
-    struct entry *e = &k->entries[k->n];
+    struct key_entry *e = &k->entries[k->n];
     size_t s;
 
     e->key = *key;
     e->name_n = (uint16_t)strlen(key->name);
     e->hash = json_key_hash(bytes_str(key->name));
-    for (s = slot_of(e->hash); k->slot[s]; s = (s + 1) & (SLOTS - 1)) {
-        struct entry *other = &k->entries[k->slot[s] - 1];
+    for (s = keys_slot(e->hash); k->slot[s]; s = (s + 1) & (KEYS_SLOTS - 1)) {
+        struct key_entry *other = &k->entries[k->slot[s] - 1];
 
         if (other->hash == e->hash) {
             e->next = other->next;
@@ -220,7 +203,7 @@ static void insert(struct keys *k, const struct key *key)
     k->n++;
 }
 
-static struct entry *find_exact(struct keys *k, struct bytes name)
+static struct key_entry *find_exact(struct keys *k, struct bytes name)
 {
     for (size_t i = 0; i < k->n; i++)
         if (bytes_is(name, k->entries[i].key.name))
@@ -242,11 +225,11 @@ struct keys *keys_create(char *const *request_id_keys, const struct bytes *enric
         n_ids++;
     k->entries = base_calloc(ARRAY_LEN(builtin) + n_ids + n, sizeof *k->entries);
     k->owned = base_calloc(n_ids + n + 1, sizeof *k->owned);
-    ASSERT(ARRAY_LEN(builtin) + n_ids + n < SLOTS / 2);
+    ASSERT(ARRAY_LEN(builtin) + n_ids + n < KEYS_SLOTS / 2);
     for (size_t i = 0; i < ARRAY_LEN(builtin); i++)
         insert(k, &builtin[i]);
     for (size_t i = 0; i < n_ids; i++) {
-        struct entry *e = find_exact(k, bytes_str(request_id_keys[i]));
+        struct key_entry *e = find_exact(k, bytes_str(request_id_keys[i]));
         struct key key = {.target = TARGET_REQUEST_ID};
 
         if (e) {
@@ -258,7 +241,7 @@ struct keys *keys_create(char *const *request_id_keys, const struct bytes *enric
         insert(k, &key);
     }
     for (size_t i = 0; i < n; i++) {
-        struct entry *e = find_exact(k, enriched[i]);
+        struct key_entry *e = find_exact(k, enriched[i]);
         struct key key = {.exact = 1, .role = ROLE_ENRICHED};
 
         if (e) {
@@ -314,10 +297,10 @@ static bool alike(struct bytes key, const char *name)
 
 struct key_match keys_find(const struct keys *k, struct bytes key, uint32_t hash)
 {
-    const struct entry *like = NULL;
+    const struct key_entry *like = NULL;
 
-    for (size_t s = slot_of(hash); k->slot[s]; s = (s + 1) & (SLOTS - 1)) {
-        const struct entry *e = &k->entries[k->slot[s] - 1];
+    for (size_t s = keys_slot(hash); k->slot[s]; s = (s + 1) & (KEYS_SLOTS - 1)) {
+        const struct key_entry *e = &k->entries[k->slot[s] - 1];
 
         if (e->hash != hash)
             continue;

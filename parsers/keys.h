@@ -58,12 +58,32 @@ struct key {
     const char *number_leaf; /* ROLE_OBJECT: where a number goes; NULL: "value" */
 };
 
-struct keys;
+#define KEYS_SLOTS                                                                                 \
+    1024 /* a power of two, several times the names: most unknown ones miss at once */
+
+struct keys {
+    uint16_t slot[KEYS_SLOTS]; /* 1 + index into entries; 0: no name has a hash like this */
+    struct key_entry *entries;
+    size_t n;
+    char **owned; /* names of the configuration */
+    size_t n_owned;
+};
 
 /* request_id_keys: ends with NULL, tried before the built-in ones. enriched: n top-level names that
  * enrich.fields sets. Everything is copied. */
 struct keys *keys_create(char *const *request_id_keys, const struct bytes *enriched, size_t n);
 void keys_free(struct keys *k);
+
+static inline size_t keys_slot(uint32_t hash)
+{
+    return (hash * 0x9E3779B1u) >> 22;
+}
+
+/* Whether anything may be known of a name with this hash: the quick no for most members. */
+static inline bool keys_may_know(const struct keys *k, uint32_t hash)
+{
+    return k->slot[keys_slot(hash)] != 0;
+}
 
 struct key_match {
     const struct key *key; /* NULL: nothing is known of the name */

@@ -137,9 +137,13 @@ static size_t skip_blanks(struct bytes text, size_t i)
     return i;
 }
 
+/* Letters, digits and -_.:@/+~|; one bit a character. */
 static bool id_char(char c)
 {
-    return is_alnum(c) || (c && strchr("-_.:@/+~|", c));
+    static const uint64_t bits[2] = {0x07ffe80000000000, 0x57fffffe87ffffff};
+    unsigned u = (unsigned char)c;
+
+    return u < 128 && (bits[u >> 6] >> (u & 63) & 1);
 }
 
 /* The value behind a key that ended at i. */
