@@ -1,5 +1,7 @@
 #include "parsers/encoder.h"
 
+#include "parsers/put.h"
+
 /*
  * The document through a tree, for records that cannot be copied member by member. Every member of
  * the message (and of the objects in it that meet an object of ours) becomes an item. For each
@@ -490,7 +492,7 @@ static void add_ours(struct builder *b, struct bytes labels)
     const struct item *message = b->best[TARGET_MESSAGE];
     const struct item *level = b->best[TARGET_LEVEL];
     struct bytes text = b->msg->text, service;
-    char *time = tree_alloc(b->tree, 64), *sequence = tree_alloc(b->tree, 20);
+    char *time = tree_alloc(b->tree, ENCODER_TIME_MAX), *sequence = tree_alloc(b->tree, 28);
     struct node *n;
 
     if (!text.p && message)
@@ -504,7 +506,8 @@ static void add_ours(struct builder *b, struct bytes labels)
     settle(b, TARGET_ERROR_STACK, chosen(b, TARGET_ERROR_STACK));
     settle_level(b);
 
-    add(b, b->root, "@timestamp", NODE_STRING, bytes_of(time, encoder_time(r, time)));
+    add(b, b->root, "@timestamp", NODE_STRING,
+        bytes_of(time, (size_t)(encoder_put_time(r, time) - time)));
     if (text.p)
         add(b, b->root, "message", NODE_STRING, text);
     add_object(
@@ -530,7 +533,8 @@ static void add_ours(struct builder *b, struct bytes labels)
     if (encoder_stream_name(r->stream).n)
         add(b, b->root, "stream", NODE_STRING, encoder_stream_name(r->stream));
     n = add(b, b->root, "event", NODE_OBJECT, BYTES_NONE);
-    add(b, n, "sequence", NODE_JSON, bytes_of(sequence, encoder_decimal(r->sequence, sequence)));
+    add(b, n, "sequence", NODE_JSON,
+        bytes_of(sequence, (size_t)(put_decimal(sequence, r->sequence) - sequence)));
     if (b->extra_as_text)
         add_original(b, n);
 }
@@ -633,7 +637,7 @@ static size_t build(struct builder *b, struct bytes labels, char *to, size_t lim
 size_t encoder_write_tree(struct encoder *enc, const struct record *r, struct message *msg,
                           char *to, size_t limit)
 {
-    struct bytes labels = encoder_labels(enc, r);
+    struct bytes labels = strbuf_bytes(&encoder_ours(enc, r)->labels);
     struct builder b = {.enc = enc, .r = r, .msg = msg, .tree = enc->tree};
     size_t n = build(&b, labels, to, limit);
 

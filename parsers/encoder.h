@@ -13,32 +13,46 @@
 #include "parsers/request_id.h"
 #include "parsers/tree.h"
 
-#define LABEL_SLOTS 64
-#define LABEL_CACHE_MAX 16384 /* bytes of attrs; longer ones are rendered each time */
+#define ENCODER_OURS 512        /* kept ready, by origin and stream */
+#define ENCODER_ATTRS_MAX 16384 /* bytes of attrs; longer ones are rendered each time */
+#define ENCODER_TIME_MAX 64
+#define ENCODER_PAIRED 24 /* members of GELF whose names are compared one with the other */
 
-/* Docker's attrs of one container, rendered. */
-struct labels {
-    struct strbuf attrs; /* as they came */
-    struct strbuf text;  /* `"NAME":"VALUE",…` */
+/* What is the same from record to record of one container and stream. */
+struct ours {
+    struct strbuf attrs;  /* as they came */
+    struct strbuf labels; /* `"NAME":"VALUE",…` */
+    struct strbuf text; /* `,"container":{…},"host":{…},"stream":"…","event":{"sequence":` */
+    uint64_t origin;    /* serial */
+    uint8_t stream;
+    bool ready;
+};
+
+/* A stretch of the message, or one member, that goes into the document as it stands. */
+struct run {
+    const char *begin, *end;
+    const struct json_member *apart; /* not NULL: the member, as begin and end are none */
 };
 
 struct encoder {
     struct keys *keys;
-    struct fields *fields;       /* NULL: no rules */
-    struct strbuf host;          /* `,"host":{"name":"…"}` */
-    struct strbuf host_name;     /* inside of a string */
-    struct strbuf service;       /* inside of a string; empty: auto */
-    struct strbuf enriched;      /* `{"environment":"prod",…}` nested, or empty */
-    struct strbuf enriched_tags; /* `"a","b"`, or empty */
-    bool enriched_meets_ours;    /* some of them lie in an object of ours: no fast path */
+    struct fields *fields;        /* NULL: no rules */
+    struct strbuf host;           /* `,"host":{"name":"…"}` */
+    struct strbuf host_name;      /* inside of a string */
+    struct strbuf service;        /* inside of a string; empty: auto */
+    struct strbuf service_member; /* `,"service":{"name":"…"}`, or empty */
+    struct strbuf enriched;       /* `{"environment":"prod",…}` nested, or empty */
+    struct strbuf enriched_tags;  /* `"a","b"`, or empty */
+    bool enriched_meets_ours;     /* some of them lie in an object of ours: no fast path */
     struct tree *tree;
     struct json_member members[JSON_MAX_MEMBERS];
     struct json_member nested[JSON_MAX_MEMBERS];
-    struct labels labels[LABEL_SLOTS];
-    struct labels long_labels;
-    struct strbuf text;  /* the message unescaped, or repaired */
-    struct strbuf spare; /* a text on the way to it */
-    struct strbuf ruled; /* a record that the rules have changed */
+    struct run runs[JSON_MAX_MEMBERS + ENCODER_PAIRED];
+    struct ours ours[ENCODER_OURS];
+    struct ours big_ours; /* the last with longer attrs than are kept */
+    struct strbuf text;   /* the message unescaped, or repaired */
+    struct strbuf spare;  /* a text on the way to it */
+    struct strbuf ruled;  /* a record that the rules have changed */
 };
 
 /* The message of a record: text or members. */
@@ -75,8 +89,15 @@ struct ids {
 void encoder_find_ids(struct encoder *enc, const struct key *key, const struct json_member *m,
                       struct ids *ids);
 
-/* `"NAME":"VALUE",…` of Docker's attrs, cached; valid until the next call. */
-struct bytes encoder_labels(struct encoder *enc, const struct record *r);
+/* What is kept ready for r, rendered when it is not; the encoder's, valid until the next call. */
+const struct ours *encoder_ours(struct encoder *enc, const struct record *r);
+void encoder_free_ours(struct ours *o);
+
+/* The text of struct ours with these labels, for those that are not kept; room for
+ * encoder_ours_bound is wanted. */
+char *encoder_put_ours(const struct encoder *enc, const struct record *r, struct bytes labels,
+                       char *to);
+size_t encoder_ours_bound(const struct encoder *enc, const struct record *r, struct bytes labels);
 
 /* container.labels.NAME of a key: '.' and '/' as '_'. In the tree's arena. */
 struct bytes encoder_label_name(struct encoder *enc, const struct json_member *m);
@@ -87,6 +108,10 @@ struct json_member encoder_clean(struct encoder *enc, struct json_member m, bool
 
 /* Whether an array holds no objects. */
 bool encoder_is_flat(struct bytes array);
+
+/* The document without the tree; 0 when that is not possible. */
+size_t encoder_write_straight(struct encoder *enc, const struct record *r,
+                              const struct message *msg, char *to);
 
 /* The document through the tree. limit: the most that may be written. */
 size_t encoder_write_tree(struct encoder *enc, const struct record *r, struct message *msg,
@@ -102,10 +127,8 @@ enum level encoder_default_level(const struct record *r, const struct key *messa
 /* service.name, as the inside of a string; own: what the record calls its service. */
 struct bytes encoder_service(const struct encoder *enc, const struct record *r, struct bytes own);
 
-/* The text of ours. */
-extern const struct bytes encoder_tag_names[5];
+extern const struct bytes encoder_tag_names[5]; /* of TAG_…, in the order of their bits */
 struct bytes encoder_stream_name(uint8_t stream);
-size_t encoder_time(const struct record *r, char *to);
-size_t encoder_decimal(uint64_t v, char to[20]);
+char *encoder_put_time(const struct record *r, char *to); /* at most ENCODER_TIME_MAX bytes */
 
 #endif

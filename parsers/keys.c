@@ -174,13 +174,6 @@ static const struct {
     {"trace", TARGET_ERROR_STACK},     {"extendedStackTrace", TARGET_ERROR_STACK},
 };
 
-struct key_entry {
-    struct key key;
-    uint32_t hash;
-    uint16_t name_n;
-    uint16_t next; /* 1 + index of another entry with this hash; 0 none */
-};
-
 static void insert(struct keys *k, const struct key *key)
 {
     struct key_entry *e = &k->entries[k->n];

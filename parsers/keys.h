@@ -58,6 +58,13 @@ struct key {
     const char *number_leaf; /* ROLE_OBJECT: where a number goes; NULL: "value" */
 };
 
+struct key_entry {
+    struct key key;
+    uint32_t hash;
+    uint16_t name_n;
+    uint16_t next; /* 1 + index of another entry with this hash; 0 none */
+};
+
 #define KEYS_SLOTS                                                                                 \
     1024 /* a power of two, several times the names: most unknown ones miss at once */
 
@@ -92,6 +99,37 @@ struct key_match {
 
 /* key: without escapes. hash: json_key_hash(key). */
 struct key_match keys_find(const struct keys *k, struct bytes key, uint32_t hash);
+
+/* The same for the hot path: a known name in the table's spelling needs no call. */
+static inline struct key_match keys_find_fast(const struct keys *k, struct bytes key, uint32_t hash)
+{
+    const struct key_entry *e = &k->entries[k->slot[keys_slot(hash)] - 1];
+
+    if (LIKELY(e->hash == hash && e->name_n == key.n && key.n >= 4 && key.n <= 16)) {
+        uint64_t a, b, c, d;
+
+        if (key.n >= 8) {
+            memcpy(&a, key.p, 8);
+            memcpy(&b, key.p + key.n - 8, 8);
+            memcpy(&c, e->key.name, 8);
+            memcpy(&d, e->key.name + key.n - 8, 8);
+        } else {
+            uint32_t half[4];
+
+            memcpy(&half[0], key.p, 4);
+            memcpy(&half[1], key.p + key.n - 4, 4);
+            memcpy(&half[2], e->key.name, 4);
+            memcpy(&half[3], e->key.name + key.n - 4, 4);
+            a = half[0];
+            b = half[1];
+            c = half[2];
+            d = half[3];
+        }
+        if (a == c && b == d)
+            return (struct key_match){&e->key, true};
+    }
+    return keys_find(k, key, hash);
+}
 
 /* Whether key is one letter, as zap's development logger has them: they mean something only
  * together. */

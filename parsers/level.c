@@ -120,8 +120,34 @@ static enum level of_number(unsigned v, bool python, bool *lossless)
     }
 }
 
+/* The words of most records, in lower case, without a look at the table. */
+static inline enum level of_common_word(struct bytes text)
+{
+    uint32_t head, tail;
+
+    if (text.n != 4 && text.n != 5)
+        return LEVEL_NONE;
+    memcpy(&head, text.p, 4);
+    memcpy(&tail, text.p + text.n - 4, 4);
+#define IS(a, b) (memcmp(&head, a, 4) == 0 && memcmp(&tail, b, 4) == 0)
+    if (IS("info", "info"))
+        return LEVEL_INFO;
+    if (IS("debu", "ebug"))
+        return LEVEL_DEBUG;
+    if (IS("warn", "warn"))
+        return LEVEL_WARN;
+    return IS("erro", "rror") ? LEVEL_ERROR : LEVEL_NONE;
+#undef IS
+}
+
 enum level level_of(struct bytes text, bool python, bool *lossless)
 {
+    enum level common = of_common_word(text);
+
+    *lossless = true;
+    if (common != LEVEL_NONE)
+        return common;
+
     *lossless = false;
     if (text.n == 0 || text.n > 16)
         return LEVEL_NONE;

@@ -2,6 +2,7 @@
 
 #include "agent/base/strbuf.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 /* Where a part lies in the text under construction, as the text moves while it grows. */
@@ -49,13 +50,15 @@ static struct range add_container(struct strbuf *b, const struct origin_facts *f
     return r;
 }
 
+static atomic_uint_least64_t serials = 1;
+
 struct origin *origin_create(const struct origin_facts *facts)
 {
     struct origin *o = base_calloc(1, sizeof *o);
     struct bytes service = facts->service_label.n ? facts->service_label : facts->service_guess;
     struct strbuf b = {0};
     struct range container = add_container(&b, facts), host = {0, 0};
-    struct range host_name, label, guess, raw;
+    struct range host_name, label, guess, raw, member = {0, 0};
 
     if (facts->host_name.n) {
         host.begin = b.n;
@@ -65,6 +68,11 @@ struct origin *origin_create(const struct origin_facts *facts)
     host_name = add_inside(&b, facts->host_name);
     label = add_inside(&b, facts->service_label);
     guess = add_inside(&b, facts->service_guess);
+    if (service.n) {
+        member.begin = b.n;
+        add_string(&b, ",\"service\":{\"name\":", service, "}");
+        member.end = b.n;
+    }
     raw.begin = b.n;
     strbuf_add_bytes(&b, service);
     raw.end = b.n;
@@ -76,7 +84,9 @@ struct origin *origin_create(const struct origin_facts *facts)
     o->host_name = slice(&b, host_name);
     o->service_label = slice(&b, label);
     o->service_guess = slice(&b, guess);
+    o->service_member = slice(&b, member);
     o->service = slice(&b, raw);
+    o->serial = atomic_fetch_add(&serials, 1);
     return o;
 }
 

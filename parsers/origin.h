@@ -13,9 +13,11 @@ struct origin {
     struct bytes host_name;     /* inside of a string */
     struct bytes service_label; /* inside of a string, or none */
     struct bytes service_guess;
-    struct bytes service; /* raw bytes, as origin_service has it */
-    size_t bytes;         /* of all the above */
-    char *text;           /* owned; what the slices point into */
+    struct bytes service_member; /* `,"service":{"name":"…"}` of label or guess, or none */
+    uint64_t serial;             /* of this origin alone, never 0 */
+    struct bytes service;        /* raw bytes, as origin_service has it */
+    size_t bytes;                /* of all the above */
+    char *text;                  /* owned; what the slices point into */
 };
 
 #endif

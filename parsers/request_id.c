@@ -1,5 +1,7 @@
 #include "parsers/request_id.h"
 
+#include <endian.h>
+
 static bool is_lower_hex(char c)
 {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
@@ -137,13 +139,15 @@ static size_t skip_blanks(struct bytes text, size_t i)
     return i;
 }
 
-/* Letters, digits and -_.:@/+~|; one bit a character. */
-static bool id_char(char c)
+/* Letters, digits and -_.:@/+~| */
+static inline bool id_char(char c)
 {
-    static const uint64_t bits[2] = {0x07ffe80000000000, 0x57fffffe87ffffff};
-    unsigned u = (unsigned char)c;
+    static const bool yes[256] = {
+        ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['-'] = true,
+        ['_'] = true,         ['.'] = true,         [':'] = true,         ['@'] = true,
+        ['/'] = true,         ['+'] = true,         ['~'] = true,         ['|'] = true};
 
-    return u < 128 && (bits[u >> 6] >> (u & 63) & 1);
+    return yes[(unsigned char)c];
 }
 
 /* The value behind a key that ended at i. */
@@ -197,8 +201,10 @@ static size_t find_id(const char *p, size_t n, size_t i)
         memcpy(&before, p + i - 1, 16);
         hit = (block)(((here | case_bit) == letter_d) & ((before | case_bit) == letter_i));
         memcpy(any, &hit, 16);
-        if (any[0] | any[1])
-            break;
+        if (any[0])
+            return i + (size_t)__builtin_ctzll(le64toh(any[0])) / 8;
+        if (any[1])
+            return i + 8 + (size_t)__builtin_ctzll(le64toh(any[1])) / 8;
     }
     for (; i < n; i++)
         if ((p[i] | 0x20) == 'd' && (p[i - 1] | 0x20) == 'i')
