@@ -312,9 +312,30 @@ static void read_message(struct encoder *enc, const struct record *r, struct mes
 {
     struct bytes s = without_line_end(r->text, r->text_form);
 
-    *msg = (struct message){.tags = r->tags};
+    *msg = (struct message){.members = enc->members, .tags = r->tags};
     if (!read_members(enc, r, s, msg))
         encoder_read_text(enc, r, msg);
+}
+
+/* Adds a member of GELF's to a record whose message may have one of that name: it is then app.NAME.
+ */
+static void add_extra(struct encoder *enc, struct node *root, const struct json_member *m)
+{
+    struct node *there = tree_child(enc->tree, root, m->key);
+    struct path path = {.n = 1};
+    char *name;
+
+    if (!there) {
+        tree_append(enc->tree, root, m->key, NODE_JSON, m->value);
+        return;
+    }
+    if (bytes_equal(there->value, m->value))
+        return;
+    name = tree_alloc(enc->tree, 4 + m->key.n);
+    memcpy(name, "app.", 4);
+    memcpy(name + 4, m->key.p, m->key.n);
+    path.part[0] = bytes_of(name, 4 + m->key.n);
+    tree_place_or_number(enc->tree, root, &path, tree_value_of(m));
 }
 
 /* Applies the operator's rules: the record as one object, changed, and read again. */
@@ -335,9 +356,8 @@ static void apply_rules(struct encoder *enc, const struct record *r, struct mess
     }
     for (size_t i = 0; !r->extra_are_labels && i < r->n_extra; i++) {
         struct json_member m = encoder_clean(enc, r->extra[i], &repaired);
-        struct path path = {.part = {m.key}, .n = 1};
 
-        tree_place_or_move(enc->tree, root, &path, tree_value_of(&m));
+        add_extra(enc, root, &m);
     }
     fields_apply(enc->fields, enc->tree, root);
     if (tree_overflowed(enc->tree))

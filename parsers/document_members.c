@@ -2,7 +2,7 @@
 
 /* What the members of a message mean, for both ways of writing a document. */
 
-bool encoder_is_python(const struct json_member *m, size_t n)
+static bool has_python_name(const struct json_member *m, size_t n)
 {
     static const char *const names[] = {"funcName", "lineno", "pathname", "levelno", "asctime"};
 
@@ -11,6 +11,12 @@ bool encoder_is_python(const struct json_member *m, size_t n)
             if (bytes_is(m[i].key, names[k]))
                 return true;
     return false;
+}
+
+bool encoder_is_python(const struct record *r, const struct message *msg)
+{
+    return has_python_name(msg->members, msg->n) ||
+           (!r->extra_are_labels && has_python_name(r->extra, r->n_extra));
 }
 
 /* projects/NAME/traces/ID, as Google's loggers have it. */

@@ -9,6 +9,7 @@
 
 /* What the look at the members found. */
 struct found {
+    const struct record *record;
     struct taken taken[TARGET_COUNT];
     const struct key *key[TARGET_COUNT]; /* NULL: nothing was found */
     const struct json_member *contexts[MAX_CONTEXTS];
@@ -62,7 +63,7 @@ static enum look look_at_target(const struct message *msg, const struct key *key
 {
     struct taken *taken = &f->taken[key->target];
     bool level = key->target == TARGET_LEVEL;
-    bool python = level && m->type == JSON_NUMBER && encoder_is_python(msg->members, msg->n);
+    bool python = level && m->type == JSON_NUMBER && encoder_is_python(f->record, msg);
 
     if (f->key[key->target])
         return LOOK_ODD; /* which of two it is the tree finds out */
@@ -222,6 +223,7 @@ static bool look(struct encoder *enc, const struct record *r, const struct messa
                  struct found *f)
 {
     memset(f->key, 0, sizeof f->key);
+    f->record = r;
     f->n_contexts = 0;
     f->tags = NULL;
     f->run = enc->runs;

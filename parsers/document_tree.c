@@ -236,7 +236,7 @@ static void collect(struct builder *b)
         add_item(b, &r->extra[i]);
         yield_to_message(b, &b->items[b->n - 1]);
     }
-    b->python = encoder_is_python(b->msg->members, b->msg->n);
+    b->python = encoder_is_python(r, b->msg);
     expand_known(b);
 }
 

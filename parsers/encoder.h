@@ -77,8 +77,8 @@ struct taken {
 bool encoder_take(const struct key *key, const struct json_member *m, bool python,
                   struct taken *out);
 
-/* Whether names of m[0..n) tell that a number is one of Python's levels. */
-bool encoder_is_python(const struct json_member *m, size_t n);
+/* Whether names of its members tell that a number is one of Python's levels. */
+bool encoder_is_python(const struct record *r, const struct message *msg);
 
 /* Ids in objects of the message (req, context, mdc, …). The slices point into the message. */
 struct ids {

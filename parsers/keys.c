@@ -240,6 +240,8 @@ struct keys *keys_create(char *const *request_id_keys, const struct bytes *enric
         if (e) {
             if (e->key.role == ROLE_NONE)
                 e->key.role = ROLE_ENRICHED;
+            else
+                e->key.holds = HOLDS_OURS;
             continue;
         }
         key.name = own(k, enriched[i]);
