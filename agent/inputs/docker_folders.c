@@ -20,8 +20,11 @@
 #define PREFIX_DIGITS 12
 #define EVENT_BYTES 65536
 #define READS_PER_LOOK 16
-#define LOOK_MS 10           /* how often events are looked at while they keep coming */
-#define POLL_MS 1000         /* containers without a watch */
+#define LOOK_MS 10         /* how often events are looked at while they keep coming */
+#define LOOK_ROTATING_MS 1 /* … and while logs rotate: a file may live for some milliseconds only \
+                            */
+#define ROTATING_MS 1000   /* how long a rotation is taken as a sign of more */
+#define POLL_MS 1000       /* containers without a watch */
 #define UNREAD_SCAN_MS 10000 /* containers with something unread */
 #define RESCAN_MS 60000
 #define PLACES_MS 5000 /* folders that are not there */
@@ -69,6 +72,7 @@ struct docker_folders {
     int inotify; /* -1: polling only */
     struct loop_io *io;
     struct loop_timer *look; /* armed while events are left alone */
+    uint64_t rotated_ms;     /* the last event of a rotation */
     bool watches_used_up;    /* said once */
     bool waiting_said;
     struct docker_folder *list;
@@ -505,8 +509,11 @@ static void handle_event(struct docker_folders *d, const struct inotify_event *e
         forget_watch(d, e->wd);
         return;
     }
-    if (e->len)
+    if (e->len) {
+        if (e->mask & IN_MOVED_FROM)
+            d->rotated_ms = d->shared->now_ms;
         docker_container_event(w->container, e->mask, e->name);
+    }
 }
 
 /* Reads what has happened. True when there may be more. */
@@ -533,7 +540,9 @@ static void on_events(void *arg, uint32_t mask)
         docker_folders_visit(d);
     /* Many small writes are many events: the next ones are left to gather. */
     loop_io_set(d->io, 0);
-    loop_timer_set(d->look, LOOK_MS);
+    loop_timer_set(d->look, d->rotated_ms && d->shared->now_ms - d->rotated_ms < ROTATING_MS
+                                ? LOOK_ROTATING_MS
+                                : LOOK_MS);
     d->changed(d->arg);
 }
 
