@@ -709,7 +709,7 @@ static void take_member(struct bytes name, struct bytes value, struct dead_lette
         out->index = unquoted(value);
     else if (bytes_is(name, "reason"))
         out->reason = unquoted(value);
-    else if (bytes_is(name, "document") && value.p[0] == '{')
+    else if (bytes_is(name, "document") && value.p[0] == '{' && value.p[value.n - 1] == '}')
         out->document = value;
     else if (bytes_is(name, "_id"))
         *has_id = output_id_parse(unquoted(value), out->id);

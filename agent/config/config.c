@@ -191,7 +191,7 @@ static int set_scalar(struct config *c, const struct setting *s, const char *tex
     case SET_ANY:
         break;
     }
-    ASSERT(false && "a setting of this type is no scalar");
+    ASSERT(false); /* settings of these types are no scalars */
     return -1;
 }
 

@@ -543,6 +543,7 @@ static void lines_are_parsed(void **state)
         {"{\"index\":\"a\\u002f\"," ID ",\"document\":{}}", NULL},
         {"{\"index\":\"a\"," ID ",\"document\":\"{}\"}", NULL},
         {"{\"index\":\"a\"," ID ",\"document\":{}", NULL},
+        {"{\"index\":\"a\"," ID ",\"document\":{]}", NULL},
         {"{\"index\":\"a\"," ID ",\"document\":{}}x", NULL},
         {"{\"index\":\"a\"," ID ",\"document\":{\"a\":\"}", NULL},
         {"{\"index\":\"a\"," ID ",\"document\":", NULL},
