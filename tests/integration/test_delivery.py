@@ -186,7 +186,6 @@ def test_a_closed_index_is_parked_and_replayed_by_itself(setup):
     wait_until(lambda: barge.status()["output"]["parked"] == 0, 10, barge.status)
 
 
-@pytest.mark.xfail(reason="parked files of an earlier life wait until a new record of their index comes")
 @pytest.mark.limit(150)
 def test_what_an_earlier_life_parked_is_replayed_too(setup):
     elastic, container, barge = setup(output={"elasticsearch": {"park_after": "2s"}})

@@ -13,13 +13,30 @@ from waiting import PATIENCE, TooLate, wait_until
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BINARY = os.environ.get("BARGE", os.path.join(TOP, "build", "barge"))
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
 SANITIZER = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error: |SUMMARY: \w+Sanitizer|DEADLYSIGNAL")
 
 
+def _ports():
+    """Port numbers below those that the kernel hands out by itself, another stretch for each worker of a test run."""
+    begin = 20000 + 1500 * (WORKER % 8)
+    offset = os.getpid() % 1500
+    while True:
+        yield begin + offset
+        offset = (offset + 1) % 1500
+
+
+_next_port = _ports()
+
+
 def free_port(kind=socket.SOCK_STREAM):
-    with socket.socket(socket.AF_INET, kind) as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    for port in _next_port:
+        with socket.socket(socket.AF_INET, kind) as s:
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def balance(ledger):
