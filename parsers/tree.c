@@ -8,7 +8,7 @@
 #define BLOCK_BYTES (64u << 10)
 #define KEEP_BYTES (1u << 20) /* of the arena, from record to record */
 #define STACK_MEMBERS 4096    /* of all objects being taken apart, one in the other */
-#define FEW_CHILDREN 16       /* searched one by one; with more the table is used */
+#define FEW_CHILDREN 32       /* searched one by one; with more the table is used */
 #define TABLE_SLOTS (2 * TREE_MAX_NODES)
 
 struct block {
@@ -17,14 +17,20 @@ struct block {
     char bytes[];
 };
 
+/* Of the table of children: empty when it was filled for an earlier record. */
+struct slot {
+    struct node *node;
+    uint32_t record;
+};
+
 struct tree {
     struct node *root;
     struct block *blocks; /* the first is being filled */
     size_t used;          /* of the first */
     struct json_member *members;
     size_t n_members;
-    struct node **table; /* children of objects with many, by parent and name */
-    bool table_used;
+    struct slot *table; /* children of objects with many, by parent and name */
+    uint32_t record;
     size_t n_nodes;
     unsigned depth;
     bool overflowed;
@@ -37,7 +43,7 @@ struct tree *tree_create(void)
     struct tree *t = base_calloc(1, sizeof *t);
 
     t->members = base_alloc(STACK_MEMBERS * sizeof *t->members);
-    t->table = base_calloc(TABLE_SLOTS, sizeof(struct node *));
+    t->table = base_calloc(TABLE_SLOTS, sizeof *t->table);
     hash_random(&t->seed, sizeof t->seed);
     return t;
 }
@@ -99,9 +105,9 @@ struct node *tree_reset(struct tree *t)
     t->depth = 0;
     t->overflowed = false;
     t->repaired = false;
-    if (t->table_used) {
-        memset(t->table, 0, TABLE_SLOTS * sizeof(struct node *));
-        t->table_used = false;
+    if (++t->record == 0) {
+        memset(t->table, 0, TABLE_SLOTS * sizeof *t->table);
+        t->record = 1;
     }
     t->root = (struct node *)(void *)tree_alloc(t, sizeof *t->root);
     *t->root = (struct node){.kind = NODE_OBJECT, .shown = true};
@@ -267,10 +273,9 @@ static void table_add(struct tree *t, struct node *n)
 {
     size_t s = slot_of(n->parent, n->name_hash);
 
-    while (t->table[s])
+    while (t->table[s].record == t->record)
         s = (s + 1) % TABLE_SLOTS;
-    t->table[s] = n;
-    t->table_used = true;
+    t->table[s] = (struct slot){n, t->record};
 }
 
 static struct node *find(const struct tree *t, const struct node *o, struct bytes name,
@@ -282,8 +287,8 @@ static struct node *find(const struct tree *t, const struct node *o, struct byte
                 return c;
         return NULL;
     }
-    for (size_t s = slot_of(o, hash); t->table[s]; s = (s + 1) % TABLE_SLOTS) {
-        struct node *c = t->table[s];
+    for (size_t s = slot_of(o, hash); t->table[s].record == t->record; s = (s + 1) % TABLE_SLOTS) {
+        struct node *c = t->table[s].node;
 
         if (c->parent == o && c->name_hash == hash && bytes_equal(c->name, name))
             return c;
