@@ -33,7 +33,6 @@ struct builder {
     size_t n, cap;
     struct item *best[TARGET_COUNT];
     struct ids ids;
-    bool python;
     bool repaired;
     bool extra_as_text; /* GELF's members did not fit */
 };
@@ -236,7 +235,6 @@ static void collect(struct builder *b)
         add_item(b, &r->extra[i]);
         yield_to_message(b, &b->items[b->n - 1]);
     }
-    b->python = encoder_is_python(r, b->msg);
     expand_known(b);
 }
 
@@ -263,6 +261,7 @@ static void choose(struct builder *b)
     for (size_t i = 0; i < b->n; i++) {
         struct item *item = &b->items[i];
         struct item **best;
+        bool python;
 
         if (item->used || item->moved || !item->key || item->m.type >= JSON_OBJECT)
             continue;
@@ -270,7 +269,9 @@ static void choose(struct builder *b)
             item->key = NULL;
             item->exact = false;
         }
-        if (!item->key || !encoder_take(item->key, &item->m, b->python, &item->taken))
+        python = item->key && item->key->target == TARGET_LEVEL && item->m.type == JSON_NUMBER &&
+                 encoder_is_python(b->r, b->msg);
+        if (!item->key || !encoder_take(item->key, &item->m, python, &item->taken))
             continue;
         item->takes = true;
         best = &b->best[item->key->target];
