@@ -153,7 +153,7 @@ static int set_scalar(struct config *c, const struct setting *s, const char *tex
         return -1;
     switch (s->type) {
     case SET_STRING:
-    case SET_SECRET_FILE:
+    case SET_FILE:
     case SET_MASKED:
         if (to)
             set_string(to, text);
@@ -258,7 +258,7 @@ void config_free(struct config *c)
             pairs_free(*(struct field_pair **)member(c, s));
         else if (is_list(s))
             list_free(*(char ***)member(c, s));
-        else if (s->type == SET_STRING || s->type == SET_SECRET_FILE || s->type == SET_MASKED ||
+        else if (s->type == SET_STRING || s->type == SET_FILE || s->type == SET_MASKED ||
                  s->type == SET_START)
             free(*(char **)member(c, s));
     }
@@ -789,7 +789,7 @@ bool config_check_files(const struct config *c, struct config_problems *problems
         const struct place *p = &loaded_of(c)->places[i];
         const char *path;
 
-        if (s->type != SET_SECRET_FILE)
+        if (s->type != SET_FILE)
             continue;
         path = *(char **)member((struct config *)(uintptr_t)c, s);
         if (*path && access(path, R_OK) < 0)

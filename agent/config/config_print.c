@@ -71,7 +71,7 @@ static void add_value(struct strbuf *to, const struct config *c, const struct se
 
     switch (s->type) {
     case SET_STRING:
-    case SET_SECRET_FILE:
+    case SET_FILE:
     case SET_START:
         add_word(to, *(char *const *)at);
         break;

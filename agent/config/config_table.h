@@ -11,7 +11,7 @@
 
 enum setting_type {
     SET_STRING,      /* char * */
-    SET_SECRET_FILE, /* char *: a file that the agent must be able to read */
+    SET_FILE,        /* char *: a file that the agent must be able to read */
     SET_MASKED,      /* char *: a URL in which there may be a password */
     SET_SIZE,        /* uint64_t bytes */
     SET_DURATION,    /* uint64_t ms */

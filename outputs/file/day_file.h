@@ -5,9 +5,10 @@
  * What a crash may leave: a torn last line, NUL bytes where lines had been on their way to the disk
  * (a power cut), and whole lines of records that the buffer hands out again. Opening a file cuts
  * the first two away and remembers the ids of the lines in its last DAY_FILE_WINDOW bytes: a record
- * that is found among them is there already. After kill -9 only one batch can be handed out again,
- * and after a power cut what was written since the buffer last had its frontier or its positions on
- * disk: about a second's worth. Both lie within the window.
+ * that is found among them is there already. After kill -9 only one batch can be handed out again;
+ * after a power cut, what was written since the buffer last had its frontier and its positions on
+ * disk. The buffer sees to those within about a second, so this is exact as long as a second brings
+ * a file less than a window.
  */
 #ifndef BARGE_DAY_FILE_H
 #define BARGE_DAY_FILE_H

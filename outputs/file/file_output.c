@@ -24,8 +24,9 @@
 #define MAX_OPEN 8 /* files at a time: today's, yesterday's, and stragglers' */
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 10000
-#define HELD_MS 50 /* between looks when there are records that may not be read yet */
-#define DRAIN_MS 5 /* … and while stopping */
+#define HELD_MS 50    /* between looks when there are records that may not be read yet */
+#define DRAIN_MS 5    /* … and while stopping */
+#define LINGER_MS 100 /* behind a small batch: a trickle is not to become one fsync a line */
 #define FOREVER UINT64_MAX
 
 struct slot {
@@ -101,8 +102,8 @@ static void wait_for_data(struct file_output *o)
     pthread_mutex_unlock(&o->lock);
 }
 
-/* Waits between two attempts; a stop that begins meanwhile cuts it short. */
-static void wait_backoff(struct file_output *o, uint64_t ms)
+/* Waits before the next attempt or batch; a stop that begins meanwhile cuts it short. */
+static void wait_before_next(struct file_output *o, uint64_t ms)
 {
     uint64_t until = clock_mono_ms() + ms;
     bool was_stopping;
@@ -128,7 +129,7 @@ static bool try_again(struct file_output *o, const struct error *e, uint64_t *ba
     o->failing = true;
     if (must_give_up(o))
         return false;
-    wait_backoff(o, *backoff_ms);
+    wait_before_next(o, *backoff_ms);
     *backoff_ms = MIN(*backoff_ms * 2, (uint64_t)BACKOFF_MAX_MS);
     return !must_give_up(o);
 }
@@ -273,24 +274,28 @@ static void size_batch(struct file_output *o, size_t cap)
     o->batch_cap = cap;
 }
 
-/* Reads and writes one batch. false when it is time to give up; *idle when there was none. */
-static bool step(struct file_output *o, struct buffer_cursor *cursor, bool *idle)
+/* Reads and writes one batch of *n bytes; 0 when there is nothing to read now. false when it is
+ * time to give up. */
+static bool step(struct file_output *o, struct buffer_cursor *cursor, size_t *n)
 {
     struct buffer_outcome outcome = {0};
-    uint64_t lost = 0;
-    size_t need = 0, n;
+    uint64_t lost;
+    size_t need;
 
-    n = buffer_read(o->buffer, cursor, o->batch, o->batch_cap, &lost, &need);
-    outcome.damaged = lost;
-    *idle = n == 0 && lost == 0 && need <= o->batch_cap;
-    if (n == 0 && need > o->batch_cap)
+    for (;;) {
+        lost = 0;
+        need = 0;
+        *n = buffer_read(o->buffer, cursor, o->batch, o->batch_cap, &lost, &need);
+        outcome.damaged += lost;
+        if (*n > 0 || need <= o->batch_cap)
+            break;
         size_batch(o, need);
-    if (n > 0 && !write_batch(o, n, &outcome))
+    }
+    if (*n > 0 && !write_batch(o, *n, &outcome))
         return false;
-    if (n > 0 || lost > 0)
+    if (*n > 0 || outcome.damaged > 0)
         buffer_advance(o->buffer, *cursor, &outcome);
-    if (n > 0)
-        size_batch(o, BATCH_BYTES);
+    size_batch(o, BATCH_BYTES);
     return true;
 }
 
@@ -309,11 +314,15 @@ static void *run(void *arg)
 {
     struct file_output *o = arg;
     struct buffer_cursor cursor = buffer_frontier(o->buffer);
-    bool idle;
+    uint64_t give_up_ms;
+    size_t n;
 
-    while (!is_finished(o) && step(o, &cursor, &idle))
-        if (idle)
+    while (!is_finished(o) && step(o, &cursor, &n)) {
+        if (n == 0)
             wait_for_data(o);
+        else if (n < BATCH_BYTES / 2 && !is_stopping(o, &give_up_ms))
+            wait_before_next(o, LINGER_MS);
+    }
     return NULL;
 }
 
