@@ -53,12 +53,15 @@ struct buffer_writer {
 
 #define BUFFER_READER_FILES 3
 
-/* The reader's own: files it has open. */
+/* Files that the reader has open. Under lock: the sync thread closes those that it deletes, or
+ * their room would not come back; the one that is being read from it leaves to the reader. */
 struct buffer_reader {
-    struct {
+    struct buffer_reader_file {
         uint64_t name;
-        int fd;
+        int fd; /* -1: none */
         uint64_t used;
+        bool busy; /* the reader reads from it */
+        bool gone; /* to be closed when that is over */
     } files[BUFFER_READER_FILES];
     uint64_t clock;
 };
@@ -101,6 +104,7 @@ struct buffer {
     int spare_fd;     /* -1: none */
     bool spare_taken; /* the writer is about to give the spare file a segment's name: hands off that
                          name */
+    bool spare_busy;  /* it is being made */
     uint64_t spare_bytes; /* its room on disk; not in used */
     uint64_t head_bytes;  /* of the current segment */
     struct buffer_leftover
@@ -160,12 +164,20 @@ int buffer_writer_roll(struct buffer *b);
 
 void buffer_reader_init(struct buffer *b);
 void buffer_reader_fini(struct buffer *b);
+/* The file of this name is no more: returns a descriptor to be closed without the lock, or -1.
+ * Under lock. */
+int buffer_reader_forget(struct buffer *b, uint64_t name);
 
 /* ---- buffer_sync.c ---- */
 
 void buffer_sync_start(struct buffer *b);
 /* Syncs everything, writes the state, deletes what is finished, ends the thread. */
 void buffer_sync_stop(struct buffer *b);
+/* A file with room for the next head, so that a full disk does not keep a segment from being
+ * replaced; larger than it was, when the positions have become more. By the writer, before the room
+ * can be gone; by the sync thread where that failed. Under lock, which is let go meanwhile. */
+bool buffer_spare_due(const struct buffer *b);
+void buffer_spare_make(struct buffer *b);
 /* Makes the thread look again. Under lock. */
 void buffer_sync_wake(struct buffer *b);
 

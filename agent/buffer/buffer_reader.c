@@ -43,38 +43,127 @@ void buffer_reader_fini(struct buffer *b)
     buffer_reader_init(b);
 }
 
+/* Under lock. */
+static bool has_segment(const struct buffer *b, const struct view *v)
+{
+    for (size_t i = 0; i < b->n_segments; i++)
+        if (b->segments[i]->number == v->number)
+            return true;
+    return false;
+}
+
+static bool was_deleted(struct buffer *b, const struct view *v)
+{
+    bool there;
+
+    pthread_mutex_lock(&b->lock);
+    there = has_segment(b, v);
+    pthread_mutex_unlock(&b->lock);
+    return !there;
+}
+
+/* The descriptor of v's file, the reader's until files_done; -1 with errno. */
 static int file_of(struct buffer *b, const struct view *v)
 {
-    int oldest = 0;
+    struct buffer_reader_file *f = NULL, *oldest = b->r.files;
     char name[BUFFER_NAME_MAX];
+    int fd = -1, error;
 
-    for (int i = 0; i < BUFFER_READER_FILES; i++) {
-        if (b->r.files[i].fd >= 0 && b->r.files[i].name == v->name) {
-            b->r.files[i].used = ++b->r.clock;
-            return b->r.files[i].fd;
-        }
-        if (b->r.files[i].used < b->r.files[oldest].used)
-            oldest = i;
+    pthread_mutex_lock(&b->lock);
+    b->r.clock++;
+    for (int i = 0; i < BUFFER_READER_FILES && !f; i++) {
+        if (b->r.files[i].fd >= 0 && b->r.files[i].name == v->name)
+            f = &b->r.files[i];
+        else if (b->r.files[i].used < oldest->used)
+            oldest = &b->r.files[i];
     }
-    if (b->r.files[oldest].fd >= 0)
-        io_close(b->r.files[oldest].fd);
+    if (f) {
+        f->used = b->r.clock;
+        f->busy = true;
+        fd = f->fd;
+    } else {
+        fd = oldest->fd;
+        oldest->fd = -1;
+    }
+    pthread_mutex_unlock(&b->lock);
+    if (f)
+        return fd;
+    if (fd >= 0)
+        io_close(fd);
     buffer_segment_name(name, v->name, "seg");
-    b->r.files[oldest].fd = io_open(b->dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
-    b->r.files[oldest].name = v->name;
-    b->r.files[oldest].used = ++b->r.clock;
-    return b->r.files[oldest].fd;
+    fd = io_open(b->dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+    error = errno;
+    pthread_mutex_lock(&b->lock);
+    *oldest = (struct buffer_reader_file){
+        .name = v->name, .fd = fd, .used = b->r.clock, .busy = true, .gone = !has_segment(b, v)};
+    pthread_mutex_unlock(&b->lock);
+    errno = error;
+    return fd;
+}
+
+/* Closes what forget says. */
+static void close_files(struct buffer *b,
+                        bool (*forget)(struct buffer_reader_file *f, const struct view *v),
+                        const struct view *v)
+{
+    int fds[BUFFER_READER_FILES];
+    size_t n = 0;
+
+    pthread_mutex_lock(&b->lock);
+    for (int i = 0; i < BUFFER_READER_FILES; i++) {
+        struct buffer_reader_file *f = &b->r.files[i];
+
+        if (!forget(f, v) || f->fd < 0)
+            continue;
+        fds[n++] = f->fd;
+        f->fd = -1;
+        f->used = 0;
+    }
+    pthread_mutex_unlock(&b->lock);
+    while (n > 0)
+        io_close(fds[--n]);
+}
+
+static bool is_gone(struct buffer_reader_file *f, const struct view *v)
+{
+    (void)v;
+    f->busy = false;
+    return f->gone;
+}
+
+static bool is_of(struct buffer_reader_file *f, const struct view *v)
+{
+    return f->name == v->name;
+}
+
+/* The reader is done with what file_of gave it. */
+static void files_done(struct buffer *b)
+{
+    close_files(b, is_gone, NULL);
 }
 
 /* Forgets the open file: by this name there may be another one now. */
 static void forget_file(struct buffer *b, const struct view *v)
 {
+    close_files(b, is_of, v);
+}
+
+int buffer_reader_forget(struct buffer *b, uint64_t name)
+{
     for (int i = 0; i < BUFFER_READER_FILES; i++) {
-        if (b->r.files[i].fd < 0 || b->r.files[i].name != v->name)
+        struct buffer_reader_file *f = &b->r.files[i];
+        int fd = f->fd;
+
+        if (fd < 0 || f->name != name)
             continue;
-        io_close(b->r.files[i].fd);
-        b->r.files[i].fd = -1;
-        b->r.files[i].used = 0;
+        f->gone = f->busy;
+        if (f->busy)
+            return -1;
+        f->fd = -1;
+        f->used = 0;
+        return fd;
     }
+    return -1;
 }
 
 /* ---- segments ---- */
@@ -275,8 +364,8 @@ static bool get_over(struct buffer *b, const struct view *v, int fd, const struc
     return false;
 }
 
-size_t buffer_read(struct buffer *b, struct buffer_cursor *from, char *to, size_t cap,
-                   uint64_t *lost, size_t *need)
+static size_t read_on(struct buffer *b, struct buffer_cursor *from, char *to, size_t cap,
+                      uint64_t *lost, size_t *need)
 {
     struct prefix prefix;
     unsigned attempts = 0;
@@ -304,6 +393,8 @@ size_t buffer_read(struct buffer *b, struct buffer_cursor *from, char *to, size_
         got = fd < 0
                   ? -1
                   : buffer_scan_pread(fd, to + sizeof prefix, want, from->point.offset, &io_error);
+        if (fd < 0 && errno == ENOENT && was_deleted(b, &v))
+            continue; /* delivered: there were but books left in it */
         if (fd < 0 && (errno == ENOENT || errno == ELOOP)) {
             got = 0; /* somebody took it away */
         } else if (got < 0) {
@@ -328,6 +419,15 @@ size_t buffer_read(struct buffer *b, struct buffer_cursor *from, char *to, size_
             return sizeof prefix + w.n;
     }
     return 0;
+}
+
+size_t buffer_read(struct buffer *b, struct buffer_cursor *from, char *to, size_t cap,
+                   uint64_t *lost, size_t *need)
+{
+    size_t n = read_on(b, from, to, cap, lost, need);
+
+    files_done(b);
+    return n;
 }
 
 /* ---- what was read ---- */
@@ -403,10 +503,12 @@ int buffer_read_at(struct buffer *b, struct buffer_point at, uint64_t seq, char 
             buffer_format_payload_crc(v.key, seq, to + BUFFER_FORMAT_HEAD, h.length) ==
                 h.payload_crc) {
             fill(record, to, &h, at);
+            files_done(b);
             return 0;
         }
         forget_file(b, &v);
     }
+    files_done(b);
     return -1;
 }
 

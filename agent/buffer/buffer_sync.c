@@ -359,13 +359,15 @@ static void delete_first(struct buffer *b)
 {
     struct buffer_segment *g = b->segments[0];
     bool keep = g->damaged && b->bad_bytes + g->size <= b->o.max_bytes / BAD_SHARE;
-    int rc, error;
+    int rc, error, readers = buffer_reader_forget(b, g->name);
 
     b->n_segments--;
     memmove(b->segments, b->segments + 1, b->n_segments * sizeof *b->segments);
     pthread_mutex_unlock(&b->lock);
     if (g->fd >= 0)
         io_close(g->fd);
+    if (readers >= 0)
+        io_close(readers);
     rc = remove_file(b, g, keep);
     error = errno;
     pthread_mutex_lock(&b->lock);
@@ -429,26 +431,36 @@ static bool delete_due(struct buffer *b, uint64_t now)
 
 /* ---- room ---- */
 
-/* A file with room for the next head, so that a full disk does not keep a segment from being
- * replaced. */
-static void make_spare(struct buffer *b, uint64_t now)
+bool buffer_spare_due(const struct buffer *b)
+{
+    return (b->spare_fd < 0 || b->spare_bytes < buffer_spare_bytes(b->head_bytes)) &&
+           !b->spare_taken && !b->spare_busy;
+}
+
+void buffer_spare_make(struct buffer *b)
 {
     uint64_t n = buffer_spare_bytes(b->head_bytes);
+    int fd = b->spare_fd;
+    bool full = false;
     struct stat st;
-    int fd;
 
+    b->spare_fd = -1; /* the writer takes it no more: it may be closed here */
+    b->spare_busy = true;
     pthread_mutex_unlock(&b->lock);
-    fd = io_open(b->dir, BUFFER_SPARE_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0600);
+    if (fd < 0)
+        fd = io_open(b->dir, BUFFER_SPARE_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0600);
     if (fd >= 0 && (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))) {
         io_close(fd);
         fd = -1;
     }
+    /* A file system that cannot allocate has a spare file without room: better than none. */
     if (fd >= 0)
-        io_allocate(fd, 0, (off_t)n);
+        full = io_allocate(fd, 0, (off_t)n) < 0 && (errno == ENOSPC || errno == EDQUOT);
     pthread_mutex_lock(&b->lock);
+    b->spare_busy = false;
     b->spare_fd = fd;
-    if (fd < 0)
-        b->spare_retry_ms = now + RETRY_MS;
+    if (fd < 0 || full)
+        b->spare_retry_ms = clock_mono_ms() + RETRY_MS;
     else
         b->spare_bytes = n;
 }
@@ -509,9 +521,9 @@ static bool work(struct buffer *b, uint64_t *due)
         }
         *due = MIN(*due, state_at);
     }
-    if (b->spare_fd < 0 && !b->spare_taken && b->n_segments) {
+    if (b->n_segments && buffer_spare_due(b)) {
         if (b->spare_retry_ms <= now) {
-            make_spare(b, now);
+            buffer_spare_make(b);
             return true;
         }
         *due = MIN(*due, b->spare_retry_ms);

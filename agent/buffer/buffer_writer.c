@@ -13,19 +13,22 @@
 #include "agent/base/io.h"
 #include "agent/base/log.h"
 #include "agent/base/metrics.h"
+#include "agent/buffer/buffer_scan.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define FLUSH_BYTES                                                                                \
     (256u << 10) /* pending bytes beyond which they are written ahead of the commit */
 #define RECORD_OVERHEAD (BUFFER_FORMAT_DATA_OVERHEAD + BUFFER_MAX_INDEX)
+#define AHEAD_BYTES (64u << 20) /* a turn ends when it has brought this much */
 #define TAIL_BYTES                                                                                 \
-    ((size_t)FLUSH_BYTES + BUFFER_MAX_RECORD + RECORD_OVERHEAD + 2 * BUFFER_FORMAT_HEADER +        \
-     2 * (size_t)BUFFER_FORMAT_COMMIT_MAX)
+    ((size_t)AHEAD_BYTES + FLUSH_BYTES + BUFFER_MAX_RECORD + RECORD_OVERHEAD +                     \
+     2 * BUFFER_FORMAT_HEADER + 2 * (size_t)BUFFER_FORMAT_COMMIT_MAX)
 #define KEEP_BYTES (768u << 10) /* of the tail's memory; more is given back after a large fill */
 #define POSITIONS_SHARE 32      /* of the cap: what positions may take in a head at most */
 #define DROPS_COMMIT_MS                                                                            \
@@ -189,10 +192,58 @@ static int flush(struct buffer *b, size_t n)
     return 0;
 }
 
+/* What the tail does not hold any more; used: how far it was filled. */
 static void give_memory_back(struct buffer *b, size_t used)
 {
-    if (used > KEEP_BYTES)
-        madvise(b->w.tail + KEEP_BYTES, TAIL_BYTES - KEEP_BYTES, MADV_DONTNEED);
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t kept = MAX((size_t)KEEP_BYTES, (b->w.tail_n + page - 1) / page * page);
+
+    if (used > kept)
+        madvise(b->w.tail + kept, TAIL_BYTES - kept, MADV_DONTNEED);
+}
+
+/* Whether p is a row of whole records, as they were built. */
+static bool whole_records(const char *p, size_t n, uint32_t key)
+{
+    for (size_t at = 0; at < n;) {
+        struct buffer_head h;
+
+        if (n - at < BUFFER_FORMAT_HEAD || !buffer_format_head_get(p + at, key, &h) ||
+            buffer_format_size(&h) > n - at ||
+            buffer_format_payload_crc(key, h.seq, p + at + BUFFER_FORMAT_HEAD, h.length) !=
+                h.payload_crc)
+            return false;
+        at += buffer_format_size(&h);
+    }
+    return true;
+}
+
+/* What was flushed ahead of its commit, back to the tail: nobody has seen it, so the file can be
+ * left where its last commit ends. (buffer_reserve sees to it that it fits.) */
+static int take_back(struct buffer *b)
+{
+    struct buffer_writer *w = &b->w;
+    struct buffer_segment *g = w->segment;
+    size_t n = (size_t)(w->written - g->end);
+    bool io_error = false;
+
+    if (n == 0)
+        return 0;
+    ASSERT(n + w->tail_n <= TAIL_BYTES);
+    memmove(w->tail + n, w->tail, w->tail_n);
+    if (buffer_scan_pread(w->fd, w->tail, n, g->end, &io_error) != (ssize_t)n ||
+        !whole_records(w->tail, n, g->key)) {
+        memmove(w->tail, w->tail + n, w->tail_n);
+        return -1;
+    }
+    w->tail_n += n;
+    w->written = g->end;
+    io_truncate(w->fd, (off_t)g->end);
+    pthread_mutex_lock(&b->lock);
+    b->used -= less(g->size, g->end);
+    g->size = g->end;
+    pthread_mutex_unlock(&b->lock);
+    return 0;
 }
 
 /* ---- segments ---- */
@@ -342,6 +393,8 @@ int buffer_writer_roll(struct buffer *b)
     b->head_bytes = n;
     b->refused = false;
     buffer_update_durable(b);
+    if (buffer_spare_due(b))
+        buffer_spare_make(b);
     buffer_sync_wake(b);
     pthread_mutex_unlock(&b->lock);
     w->segment = g;
@@ -417,7 +470,7 @@ char *buffer_reserve(struct buffer *b, enum buffer_class class, size_t max)
     ASSERT(max <= BUFFER_MAX_RECORD);
     if (UNLIKELY(!has_room(b, class, (uint64_t)max + RECORD_OVERHEAD)))
         return NULL;
-    if (UNLIKELY(!w->segment))
+    if (UNLIKELY(!w->segment || w->written + w->tail_n - w->segment->end >= AHEAD_BYTES))
         return NULL;
     if (UNLIKELY(w->tail_n >= FLUSH_BYTES)) {
         size_t n = w->tail_n;
@@ -568,6 +621,7 @@ static void publish_commit(struct buffer *b, uint64_t bytes)
     w->segment->end = w->written;
     b->used += less(w->written, w->segment->size);
     w->segment->size = MAX(w->segment->size, w->written);
+    b->head_bytes = head_bytes(b);
     b->refused = false;
     b->last_commit_ms = now;
     b->lazy_written += bytes;
@@ -586,7 +640,21 @@ static void publish_commit(struct buffer *b, uint64_t bytes)
     buffer_publish(b);
 }
 
-/* Writes what is pending with its commit. Where the file itself is the trouble, in another one. */
+/* Whether a new segment helps where a write to the current one failed: the file itself may be the
+ * trouble; on a full disk, all of it is delivered, and its room comes back with it. */
+static bool another_may_do(struct buffer *b, int error)
+{
+    bool finished;
+
+    if (error != ENOSPC && error != EDQUOT)
+        return true;
+    pthread_mutex_lock(&b->lock);
+    finished = b->frontier.seq == b->end.seq && b->w.segment->end > b->w.segment->data_start;
+    pthread_mutex_unlock(&b->lock);
+    return finished;
+}
+
+/* Writes what is pending with its commit, in the next segment where the current one does not do. */
 static int write_commit(struct buffer *b, size_t *bytes)
 {
     struct buffer_writer *w = &b->w;
@@ -598,7 +666,7 @@ static int write_commit(struct buffer *b, size_t *bytes)
             *bytes = n;
             return 0;
         }
-        if (attempt > 0 || errno == ENOSPC || errno == EDQUOT || w->written != w->segment->end ||
+        if (attempt > 0 || !another_may_do(b, errno) || take_back(b) < 0 ||
             buffer_writer_roll(b) < 0)
             return -1;
     }

@@ -481,10 +481,17 @@ int io_fsync(int fd)
 static int crash_truncate_(int fd, off_t n)
 {
     struct crash_file *f = crash_fd(fd);
+    struct stat before, after;
+    int rc;
 
     if (f)
         f->resized = true;
-    return ftruncate(fd, n);
+    fstat(fd, &before);
+    rc = ftruncate(fd, n);
+    fstat(fd, &after);
+    if (crash.room != UINT64_MAX && after.st_blocks < before.st_blocks)
+        crash.room += (uint64_t)(before.st_blocks - after.st_blocks) * 512;
+    return rc;
 }
 
 int io_truncate(int fd, off_t n)
@@ -492,11 +499,20 @@ int io_truncate(int fd, off_t n)
     CRASH_LOCKED(int, crash_truncate_(fd, n));
 }
 
+static int crash_allocate_(int fd, off_t from, off_t n)
+{
+    if (crash_fails(CRASH_ALLOCATE))
+        return -1;
+    if (crash.room < (uint64_t)n) {
+        errno = ENOSPC;
+        return -1;
+    }
+    return fallocate(fd, FALLOC_FL_KEEP_SIZE, from, n);
+}
+
 int io_allocate(int fd, off_t from, off_t n)
 {
-    CRASH_LOCKED(int, crash_fails(CRASH_ALLOCATE) || crash.room < (uint64_t)n
-                          ? -1
-                          : fallocate(fd, FALLOC_FL_KEEP_SIZE, from, n));
+    CRASH_LOCKED(int, crash_allocate_(fd, from, n));
 }
 
 int io_rename(int dir, const char *from, int to_dir, const char *to)

@@ -143,6 +143,76 @@ static void test_full_disk_heals_by_itself(void **state)
     }
 }
 
+/* Deleted files of the folder that are still open: their room is not free. */
+static bool no_deleted_file_is_open(void *arg)
+{
+    const char *dir = arg;
+    DIR *fds = opendir("/proc/self/fd");
+    struct dirent *e;
+    bool none = true;
+
+    while ((e = readdir(fds))) {
+        char to[512];
+        ssize_t n = readlinkat(dirfd(fds), e->d_name, to, sizeof to - 1);
+
+        to[n > 0 ? n : 0] = '\0';
+        none = none && (strncmp(to, dir, strlen(dir)) != 0 || !strstr(to, "(deleted)"));
+    }
+    closedir(fds);
+    return none;
+}
+
+/* What is left of the disk goes to a turn that does not fit: all in memory, or the most of it
+ * written ahead of its commit. When what was committed is delivered, it is the room of that very
+ * segment that the turn needs. */
+static void test_full_disk_in_the_middle_of_a_turn(void **state)
+{
+    static const uint64_t rooms[] = {0, 400 << 10, 3 << 20};
+    (void)state;
+
+    for (size_t i = 0; i < 2 * sizeof rooms / sizeof rooms[0]; i++) {
+        bool restart = i % 2;
+        char *dir = fixture_dir();
+        struct buffer_cursor c, frontier;
+        struct buffer *b;
+        uint64_t k = 0;
+
+        crash_start(dir);
+        b = fixture_open(dir, 64 << 20, 16 << 20);
+        for (; k < 3000; k++)
+            assert_true(fixture_append(b, BUFFER_CAN_WAIT, 0, k, DOC));
+        assert_int_equal(buffer_commit(b), 0);
+        if (restart) {
+            buffer_close(b);
+            b = fixture_open(dir, 64 << 20, 16 << 20);
+        }
+        frontier = c = buffer_frontier(b);
+        assert_int_equal(read_from(b, &c, 0), k);
+        if (restart) /* nothing of it but in the segment that is full */
+            buffer_advance(b, c, &(struct buffer_outcome){.delivered = c.seq});
+        for (; restart && k < 6000; k++)
+            assert_true(fixture_append(b, BUFFER_CAN_WAIT, 0, k, DOC));
+        assert_int_equal(buffer_commit(b), 0);
+        set_room(rooms[i / 2]);
+        while (k < 100000 && fixture_append(b, BUFFER_CAN_WAIT, 0, k, DOC))
+            k++;
+        buffer_position_set(b, BYTES_LITERAL("file"), BYTES_LITERAL("behind"));
+        assert_int_equal(buffer_commit(b), -1);
+        assert_false(buffer_has_room(b, BUFFER_CAN_WAIT, 1));
+        frontier = buffer_frontier(b);
+        c = frontier;
+        read_from(b, &c, c.seq);
+        buffer_advance(b, c, &(struct buffer_outcome){.delivered = c.seq - frontier.seq});
+        assert_true(fixture_wait(writes_again, b));
+        assert_true(fixture_wait(no_deleted_file_is_open, dir));
+        assert_int_equal(read_from(b, &c, c.seq), k);
+        fixture_balanced(b);
+        crash_no_faults();
+        buffer_close(b);
+        fixture_done(dir);
+    }
+}
+
 static bool all_durable(void *arg)
 {
     struct buffer *b = arg;
@@ -283,6 +353,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_full_in_the_middle_of_a_record),
         cmocka_unit_test(test_full_disk_heals_by_itself),
+        cmocka_unit_test(test_full_disk_in_the_middle_of_a_turn),
         cmocka_unit_test(test_failed_fsync_is_not_believed),
         cmocka_unit_test(test_every_call_fails_once),
         cmocka_unit_test(test_unreadable),
