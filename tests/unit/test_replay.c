@@ -306,7 +306,7 @@ static void restarts_lose_and_repeat_nothing(void **state)
 static void killed_lives_lose_and_repeat_nothing(void **state)
 {
     struct stage s;
-    char copy[300];
+    char copy[240];
 
     (void)state;
     make_stage(&s);
