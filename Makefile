@@ -2,7 +2,7 @@
 
 BUILD     ?= build
 CC        ?= cc
-OPT       ?= -O2
+OPT       ?= -O3
 SANITIZE  ?=
 WERROR    ?=
 PREFIX    ?= /usr/local

@@ -56,7 +56,7 @@ static void leave(struct buffer_recovered *r, const char *name, uint64_t size, i
 {
     r->left = base_realloc(r->left, (r->n_left + 1) * sizeof *r->left);
     r->left[r->n_left] = (struct buffer_leftover){.size = size, .kind = kind};
-    snprintf(r->left[r->n_left].name, BUFFER_NAME_MAX, "%s", name);
+    snprintf(r->left[r->n_left].name, BUFFER_NAME_MAX, "%.*s", BUFFER_NAME_MAX - 1, name);
     r->n_left++;
 }
 
