@@ -20,11 +20,11 @@
 #define PREFIX_DIGITS 12
 #define EVENT_BYTES 65536
 #define READS_PER_LOOK 16
-#define LOOK_MS 10         /* how often events are looked at while they keep coming */
-#define LOOK_ROTATING_MS 1 /* … and while logs rotate: a file may live for some milliseconds only \
-                            */
-#define ROTATING_MS 1000   /* how long a rotation is taken as a sign of more */
-#define POLL_MS 1000       /* containers without a watch */
+#define LOOK_MS 10 /* how often events are looked at while they keep coming */
+/* … and while logs rotate: a file may live for milliseconds only */
+#define LOOK_ROTATING_MS 1
+#define ROTATING_MS 1000     /* how long a rotation is taken as a sign of more */
+#define POLL_MS 1000         /* containers without a watch */
 #define UNREAD_SCAN_MS 10000 /* containers with something unread */
 #define RESCAN_MS 60000
 #define PLACES_MS 5000 /* folders that are not there */

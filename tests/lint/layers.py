@@ -13,7 +13,8 @@ LAYERS = [
     ("outputs",),
     ("agent/pipeline",),
     ("agent/inputs",),
-    ("agent/status", "agent/commands", "agent"),
+    ("agent/status",),
+    ("agent/commands", "agent"),
 ]
 # Side by side, and no business of each other's.
 APART = {("parsers", "agent/loop"), ("parsers", "agent/buffer"), ("outputs", "agent/loop")}
