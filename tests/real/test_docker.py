@@ -70,15 +70,15 @@ def test_what_containers_write(agent, engine):
 @pytest.mark.parametrize("compress", [False, True], ids=["plain", "gz"])
 def test_rotation_under_load(agent, engine, compress):
     elastic, barge = agent
-    options = {"max-size": "500k", "max-file": "3", "compress": str(compress).lower()}
+    options = {"max-size": "1m", "max-file": "3", "compress": str(compress).lower()}
     names = [f"load-{i}" for i in range(2)]
     for name in names:
-        engine.run("sh", "-c", numbered(40000), name=name, log_options=options)
+        engine.run("sh", "-c", numbered(60000), name=name, log_options=options)
     engine.wait(*names)
-    wait_until(lambda: len(elastic.store) >= 80000, 40, lambda: f"{len(elastic.store)} documents; {barge.status()['inputs']['docker']}")
+    wait_until(lambda: len(elastic.store) >= 120000, 60, lambda: f"{len(elastic.store)} documents; {barge.status()['inputs']['docker']}")
     barge.wait_drained()
     for name in names:
-        check_numbers([d for d in elastic.documents() if d["container"]["name"] == name], 40000)
+        check_numbers([d for d in elastic.documents() if d["container"]["name"] == name], 60000)
     assert barge.status()["inputs"]["docker"]["missed_files"] == 0
 
 
