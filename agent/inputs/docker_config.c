@@ -156,6 +156,8 @@ static void config_value(void *arg, struct walk *w, struct bytes text, bool is_t
         set_string(&c->image, text);
     } else if (at_path(w, 2, "State", "Running")) {
         c->running = is_true;
+    } else if (at_path(w, 2, "State", "FinishedAt")) {
+        set_string(&c->finished, text);
     } else if (at_path(w, 3, "Config", "Labels") && text.p &&
                c->n_labels < DOCKER_CONFIG_MAX_LABELS) {
         c->labels = base_realloc(c->labels, (c->n_labels + 1) * sizeof *c->labels);
@@ -174,6 +176,7 @@ int docker_config_parse(struct bytes json, struct docker_config *to, struct erro
         .name = base_strdup(""),
         .image = base_strdup(""),
         .created = base_strdup(""),
+        .finished = base_strdup(""),
     };
     if (walk_json(json, &w, e) == 0)
         return 0;
@@ -191,6 +194,7 @@ void docker_config_fini(struct docker_config *c)
     free(c->name);
     free(c->image);
     free(c->created);
+    free(c->finished);
     *c = (struct docker_config){0};
 }
 

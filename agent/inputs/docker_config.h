@@ -25,6 +25,7 @@ struct docker_config {
     struct docker_label *labels;
     size_t n_labels;
     bool running;
+    char *finished; /* RFC 3339: the end of its last run; year 1 before there was one */
 };
 
 struct docker_host_config {

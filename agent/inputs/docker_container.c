@@ -542,6 +542,8 @@ static void take_config(struct docker_container *c, struct docker_config *fresh)
     c->config_until_ms = 0;
     c->stopped = !c->config.running;
     c->created_known = timestamp_parse(bytes_str(c->config.created), &c->created_ns);
+    if (!timestamp_parse(bytes_str(c->config.finished), &c->finished_ns))
+        c->finished_ns = INT64_MIN;
     make_origin(c);
     if (c->follow == DOCKER_FOLLOWED && excluded)
         follow(c, DOCKER_EXCLUDED);
@@ -880,6 +882,21 @@ static void wake_rewound(struct docker_container *c)
     c->rewound = false;
 }
 
+/* Whether nothing can continue what waits. That the config says "not running" is not enough: it
+ * says so until some time after a run has begun, while the run's first words stand in the log
+ * already. They are younger than the end of the run before. So may be a run's last words, which the
+ * engine reads after its end: those are told by time alone. */
+static bool run_is_over(const struct docker_container *c)
+{
+    if (c->gone)
+        return true;
+    if (!c->stopped)
+        return false;
+    if (c->finished_ns != INT64_MIN && docker_join_youngest_ns(&c->frame.join) <= c->finished_ns)
+        return true;
+    return c->shared->now_ms - c->active_ms >= DOCKER_STOPPED_MS;
+}
+
 static enum docker_turn turn_over_files(struct docker_container *c, size_t *n)
 {
     for (struct docker_file *f = c->files; f; f = f->next) {
@@ -897,9 +914,11 @@ static enum docker_turn turn_over_files(struct docker_container *c, size_t *n)
         if (turn != DOCKER_TURN_IDLE || !f->complete)
             return turn;
     }
-    if ((c->stopped || c->gone) && docker_join_waits(&c->frame.join) &&
-        !docker_frame_flush(&c->frame))
-        return DOCKER_TURN_FULL;
+    if (docker_join_waits(&c->frame.join)) {
+        if (run_is_over(c))
+            return docker_frame_flush(&c->frame) ? DOCKER_TURN_IDLE : DOCKER_TURN_FULL;
+        c->shared->attention |= c->stopped;
+    }
     return DOCKER_TURN_IDLE;
 }
 
@@ -983,6 +1002,11 @@ void docker_container_tick(struct docker_container *c)
         s->attention = true;
         if (due)
             docker_container_want_scan(c);
+    }
+    if (c->stopped && c->follow == DOCKER_FOLLOWED && docker_join_waits(&c->frame.join)) {
+        s->attention = true;
+        if (run_is_over(c))
+            docker_container_set_ready(c);
     }
     for (struct docker_file *f = c->files; f; f = f->next)
         tick_file(c, f);

@@ -26,6 +26,7 @@
 #define DOCKER_CONFIG_WAIT_MS 2000 /* for config.v2.json, which may come after the first line */
 #define DOCKER_TAIL_WAIT_MS                                                                        \
     2000 /* before an unended last line of a rotated file counts as its last record */
+#define DOCKER_STOPPED_MS 5000  /* a container that has stopped writes nothing more after this */
 #define DOCKER_QUIET_MS 5000    /* a rotated file stays open this long after its last growth */
 #define DOCKER_MISSING_MS 10000 /* before a file found under no name counts as gone */
 #define DOCKER_RETRY_MS 1000    /* after a file could not be opened or read */
@@ -69,8 +70,8 @@ struct docker_container {
     enum docker_follow follow;
     struct docker_config config;
     struct origin *origin;
-    char *log_driver; /* owned; when DOCKER_ELSEWHERE */
-    int64_t created_ns;
+    char *log_driver;                /* owned; when DOCKER_ELSEWHERE */
+    int64_t created_ns, finished_ns; /* finished: of its last run, INT64_MIN before there was one */
     bool has_config, created_known;
     bool stopped;    /* the config says that it does not run */
     bool gone;       /* the folder is */

@@ -205,6 +205,16 @@ bool docker_join_waits(const struct docker_join *j)
     return j->streams[0].open || j->streams[1].open || j->streams[2].open;
 }
 
+int64_t docker_join_youngest_ns(const struct docker_join *j)
+{
+    int64_t youngest = INT64_MIN;
+
+    for (size_t i = 0; i < DOCKER_STREAMS; i++)
+        if (j->streams[i].open && j->streams[i].first.time_known)
+            youngest = MAX(youngest, j->streams[i].first.time_ns);
+    return youngest;
+}
+
 void docker_join_forget(struct docker_join *j)
 {
     for (size_t i = 0; i < DOCKER_STREAMS; i++)

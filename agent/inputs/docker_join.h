@@ -85,6 +85,9 @@ bool docker_join_flush(struct docker_join *j, docker_emit_fn *emit, void *arg);
 /* Whether a record of any stream waits. */
 bool docker_join_waits(const struct docker_join *j);
 
+/* The time of the youngest record that waits; INT64_MIN when there is none with a time. */
+int64_t docker_join_youngest_ns(const struct docker_join *j);
+
 /* Forgets what waits, and gives the memory back. */
 void docker_join_forget(struct docker_join *j);
 

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from load import Writer, check_exactly_once, check_order, line
-from waiting import wait_until
+from waiting import holds_for, wait_until
 
 WAYS = {
     "chain": {"max_size": 100_000, "max_file": 3},
@@ -216,6 +216,41 @@ def test_papers_that_come_late(lab):
     wait_until(renamed, 10, "the new name", every_s=0.1)
     barge.wait_drained()
     assert {d["container"]["id"] for d in elastic.documents()} == {container.id}
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["first run", "second run"])
+def test_first_words_before_the_papers_say_that_it_runs(lab, again):
+    """config.v2.json says "not running" until some time after the start: pieces that come before are no last words."""
+    elastic, docker = lab.elastic(), lab.docker()
+    container = docker.container("app-1", running=False)
+    barge = lab.barge(lab.config(elastic, docker))
+    if again:
+        container.start()
+        container.write(b"first run\n" + b"z" * 20000)
+        container.exit()
+        elastic.wait_for(2)
+    before = len(elastic.store)
+    container.write(b"begun\n" + b"a" * 20000)
+    elastic.wait_for(before + 1)
+    holds_for(lambda: len(elastic.store) == before + 1, 0.3)
+    container.start()
+    container.write(b"b" * 20000 + b"\n")
+    elastic.wait_for(before + 2)
+    assert elastic.documents()[-1]["message"] == "a" * 20000 + "b" * 20000
+
+
+def test_last_words_that_the_engine_read_late(lab):
+    """A piece that was stamped after the end of the process, as it happens on a busy machine: told by the clock."""
+    elastic, docker = lab.elastic(), lab.docker()
+    container = docker.container("app-1")
+    barge = lab.barge(lab.config(elastic, docker))
+    container.finished_at = "2018-11-23T09:00:00.5Z"
+    container.write(b"y" * 16384, at_ns=1542963600_600000000)
+    container.running = False
+    container.write_config()
+    elastic.wait_for(1, 20)
+    assert elastic.documents()[0]["message"] == "y" * 16384
+    barge.wait_drained()
 
 
 def test_only_the_log_of_the_json_file_driver_is_read(lab):

@@ -80,7 +80,7 @@ class Container:
     (20.10), "truncate" (19.03 and before)."""
 
     def __init__(self, folder, name, image="shop/test:1.0", labels=None, env=None, container_id=None, max_size=0, max_file=1,
-                 compress=False, rotation=None, log_options=None, driver="json-file", tty=False, write_config=True):
+                 compress=False, rotation=None, log_options=None, driver="json-file", tty=False, running=True, write_config=True):
         self.id = container_id or secrets.token_hex(32)
         self.folder = os.path.join(folder, self.id)
         self.path = os.path.join(self.folder, self.id + "-json.log")
@@ -88,7 +88,8 @@ class Container:
         self.max_size, self.max_file, self.compress = max_size, max_file, compress
         self.rotation = rotation or ("chain" if max_file > 1 else "unlink")
         self.attrs = None
-        self.driver, self.tty, self.running = driver, tty, True
+        self.driver, self.tty, self.running = driver, tty, running
+        self.finished_at = "0001-01-01T00:00:00Z"
         self.log_options = log_options or {}
         self.rotations = 0
         self._carry = {}
@@ -107,7 +108,7 @@ class Container:
     def write_config(self):
         """config.v2.json and hostconfig.json, by rename like the engine."""
         config = {"StreamConfig": {}, "State": {"Running": self.running, "Pid": 4711 if self.running else 0,
-                                                "StartedAt": "2026-11-23T03:38:40.1Z", "FinishedAt": "0001-01-01T00:00:00Z"},
+                                                "StartedAt": "2026-11-23T03:38:40.1Z", "FinishedAt": self.finished_at},
                   "ID": self.id, "Created": "2026-11-23T03:38:40.0Z", "Path": "run", "Args": [],
                   "Config": {"Hostname": self.id[:12], "Tty": self.tty, "Env": self.env, "Cmd": ["run"], "Image": self.image,
                              "Labels": self.labels},
@@ -189,6 +190,12 @@ class Container:
             if rest:
                 self._append([self.record_bytes(go_text(rest), stream, since if since is not None else self.clock())])
         self.running = False
+        self.finished_at = rfc3339_nano(self.clock())
+        self.write_config()
+
+    def start(self):
+        """docker start: the papers say so some time after its first output."""
+        self.running = True
         self.write_config()
 
     # -- rotation and removal --
