@@ -407,7 +407,7 @@ bool es_answer_error(struct bytes body, struct strbuf *to)
     yajl_val error = tree != NULL ? yajl_tree_get(tree, error_path, yajl_t_any) : NULL;
     yajl_val type = tree != NULL ? yajl_tree_get(tree, type_path, yajl_t_string) : NULL;
     yajl_val reason = tree != NULL ? yajl_tree_get(tree, reason_path, yajl_t_string) : NULL;
-    bool own = type != NULL || (error != NULL && YAJL_IS_STRING(error));
+    bool own = type != NULL || YAJL_IS_STRING(error);
 
     if (type != NULL)
         strbuf_add(to, type->u.string, strnlen(type->u.string, ES_ANSWER_MAX_TYPE));
@@ -415,7 +415,7 @@ bool es_answer_error(struct bytes body, struct strbuf *to)
         strbuf_add(to, ": ", 2);
         strbuf_add(to, reason->u.string, strnlen(reason->u.string, ES_ANSWER_MAX_REASON));
     }
-    if (error != NULL && YAJL_IS_STRING(error))
+    if (YAJL_IS_STRING(error))
         strbuf_add(to, error->u.string, strnlen(error->u.string, ES_ANSWER_MAX_REASON));
     if (!own) {
         for (size_t i = 0; i < MIN(body.n, 80); i++)
