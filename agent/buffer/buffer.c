@@ -324,8 +324,19 @@ static void adopt_spare(struct buffer *b)
         io_close(fd);
         return;
     }
+    /* After a crash it may hold what was to become a segment, or did: none of that may turn up
+     * behind another one's records. */
+    if (st.st_size > 0 && io_truncate(fd, 0) < 0) {
+        io_close(fd);
+        io_unlink(b->dir, BUFFER_SPARE_NAME);
+        return;
+    }
     b->spare_fd = fd;
     b->spare_bytes = (uint64_t)st.st_blocks * 512;
+    if (st.st_size > 0) {
+        b->spare_bytes = buffer_spare_bytes(0);
+        io_allocate(fd, 0, (off_t)b->spare_bytes);
+    }
 }
 
 static void tell(const struct buffer *b, const struct buffer_recovered *r)
@@ -346,15 +357,19 @@ static void tell(const struct buffer *b, const struct buffer_recovered *r)
              LOG_U64("segments", b->n_segments), LOG_U64("bytes", b->used));
 }
 
-/* A state on disk before the first segment: recovery takes a missing one for damage. */
-static void begin_state(struct buffer *b, bool found)
+/* A state on disk before the first segment of this life: recovery takes a missing one for damage,
+ * and a segment number that was used is never used again, also when the loss of power takes all
+ * trace of its file: its bytes may turn up in another. */
+static void begin_state(struct buffer *b)
 {
     struct buffer_state s = {0};
     int rc = buffer_state_open(&b->state, b->dir);
 
-    if (rc == 0 && !found) {
+    b->reserved = b->w.next_number + BUFFER_RESERVE_NUMBERS;
+    if (rc == 0) {
         memcpy(s.salt, b->salt, sizeof s.salt);
         buffer_fill_books(b, &s.books);
+        s.reserved = b->reserved;
         rc = buffer_state_write(&b->state, &s);
         if (rc == 0 && !b->o.sync_off) {
             b->state_failed = io_fdatasync(b->state.fd) < 0;
@@ -430,12 +445,12 @@ struct buffer *buffer_open(const struct buffer_options *o, bool *newer, struct e
     adopt_log(b, &r);
     b->state.next_slot = r.state_found ? r.state_slot ^ 1 : 0;
     b->state.generation = r.state_generation;
-    begin_state(b, r.state_found);
     b->used += BUFFER_FORMAT_STATE;
     b->w.positions = r.positions;
     r.positions = NULL;
     b->w.next_number = r.next_number;
     b->first_new = r.next_number;
+    begin_state(b);
     tell(b, &r);
     buffer_recovered_fini(&r);
     adopt_spare(b);

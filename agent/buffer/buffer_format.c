@@ -228,7 +228,8 @@ void buffer_format_slot_put(char to[BUFFER_FORMAT_SLOT], const struct buffer_sta
     preamble_put(to, BUFFER_KIND_STATE);
     put64(to + 16, s->generation);
     memcpy(to + 24, s->salt, BUFFER_FORMAT_SALT);
-    buffer_format_books_put(to + 40, &s->books, 0);
+    put64(to + 40, s->reserved);
+    buffer_format_books_put(to + 48, &s->books, 0);
     put32(to + BUFFER_FORMAT_SLOT - 4, hash_crc32c(0, to, BUFFER_FORMAT_SLOT - 4));
 }
 
@@ -241,6 +242,7 @@ bool buffer_format_slot_get(const char p[BUFFER_FORMAT_SLOT], struct buffer_stat
         return false;
     s->generation = get64(p + 16);
     memcpy(s->salt, p + 24, BUFFER_FORMAT_SALT);
-    buffer_format_books_get(p + 40, &s->books, &positions);
+    s->reserved = get64(p + 40);
+    buffer_format_books_get(p + 48, &s->books, &positions);
     return true;
 }

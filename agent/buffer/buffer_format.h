@@ -131,6 +131,7 @@ bool buffer_format_entry_get(struct bytes *p, struct bytes *key, struct bytes *v
 struct buffer_state {
     uint64_t generation; /* the greater is the newer */
     uint8_t salt[BUFFER_FORMAT_SALT];
+    uint64_t reserved; /* segment numbers below this one may have been used */
     struct buffer_books books;
 };
 

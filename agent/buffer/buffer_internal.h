@@ -18,6 +18,7 @@
 #define BUFFER_NEXT_NAME "next"     /* the same, made when there was no spare one */
 #define BUFFER_MIN_BYTES (1u << 20) /* a smaller max_bytes is taken for this */
 #define BUFFER_NEVER UINT64_MAX
+#define BUFFER_RESERVE_NUMBERS 4096
 
 /* When a second began, in sequence numbers: for the age of the oldest record on its way. */
 struct buffer_age_mark {
@@ -120,6 +121,7 @@ struct buffer {
     uint64_t lazy_written; /* bytes committed since the last look */
     uint64_t last_commit_ms;
     bool state_dirty;
+    uint64_t reserved; /* segment numbers below this one are ours to use */
     struct buffer_state_file state;
     bool state_failed;         /* its fsync failed: replace it */
     uint64_t state_ms;         /* last written */

@@ -409,6 +409,15 @@ static uint64_t seq_limit(const struct walk *w, size_t i)
     return limit;
 }
 
+/* Of a segment whose header is lost, only the first record that is still there was seen: it may
+ * have begun earlier, and did where the mark says so. */
+static uint64_t first_seq_of(const struct walk *w, const struct buffer_segment *g)
+{
+    if (g->header_ok || w->mark.point.segment < g->number)
+        return g->first_seq;
+    return MIN(g->first_seq, w->mark.seq);
+}
+
 /* Walks segment i to its end. false when the log ends inside. */
 static bool walk_segment(struct walk *w, size_t i)
 {
@@ -421,6 +430,7 @@ static bool walk_segment(struct walk *w, size_t i)
     if (fd < 0)
         return was_durable(w, i, BUFFER_FORMAT_HEADER);
     buffer_scan_init(&s, fd, g->key, BUFFER_FORMAT_HEADER, MIN(g->end, g->size));
+    g->first_seq = first_seq_of(w, g);
     w->expected = MAX(w->expected, g->first_seq);
     while (whole) {
         uint64_t at = s.at;
@@ -510,7 +520,7 @@ static bool walk_from(struct walk *w, size_t start, bool want_snapshot)
     buffer_positions_free(r->positions);
     r->positions = buffer_positions_create();
     r->end = (struct buffer_cursor){{r->segments[start]->number, BUFFER_FORMAT_HEADER},
-                                    r->segments[start]->first_seq};
+                                    first_seq_of(w, r->segments[start])};
     for (size_t i = start; i < r->n; i++) {
         bool whole = (i == start || follows(w, i)) && walk_segment(w, i);
 
@@ -642,6 +652,7 @@ int buffer_recover(int dir, struct buffer_recovered *r, uint32_t *newer_version,
         r->state_generation = state.generation;
         r->books = state.books;
         r->durable = state.books.durable;
+        r->next_number = MAX(r->next_number, state.reserved);
         r->next_number =
             MAX(r->next_number,
                 MAX(state.books.frontier.point.segment, state.books.durable.point.segment) + 1);

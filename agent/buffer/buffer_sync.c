@@ -299,6 +299,7 @@ static bool write_state(struct buffer *b, bool sync)
 
     memcpy(s.salt, b->salt, sizeof s.salt);
     buffer_fill_books(b, &s.books);
+    s.reserved = b->reserved;
     b->state_dirty = false;
     pthread_mutex_unlock(&b->lock);
     if (b->state.fd < 0)
@@ -447,8 +448,10 @@ void buffer_spare_make(struct buffer *b)
     b->spare_fd = -1; /* the writer takes it no more: it may be closed here */
     b->spare_busy = true;
     pthread_mutex_unlock(&b->lock);
+    /* Cut to nothing: a head that did not become a segment may lie in it. */
     if (fd < 0)
-        fd = io_open(b->dir, BUFFER_SPARE_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0600);
+        fd = io_open(b->dir, BUFFER_SPARE_NAME,
+                     O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK, 0600);
     if (fd >= 0 && (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))) {
         io_close(fd);
         fd = -1;
@@ -545,6 +548,7 @@ static void wait_until(struct buffer *b, uint64_t due_ms)
 /* The writer is done: whatever can be made durable is, the current segment by a copy, too. */
 static void finish(struct buffer *b)
 {
+    b->reserved = b->w.next_number;
     if (!b->o.sync_off) {
         sync_all(b);
         for (size_t i = 0; i < b->n_segments; i++)

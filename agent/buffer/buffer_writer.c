@@ -391,6 +391,7 @@ int buffer_writer_roll(struct buffer *b)
         b->frontier.point = (struct buffer_point){g->number, g->data_start};
     b->end.point = (struct buffer_point){g->number, g->data_start};
     b->head_bytes = n;
+    b->reserved = MAX(b->reserved, h.number + BUFFER_RESERVE_NUMBERS);
     b->refused = false;
     buffer_update_durable(b);
     if (buffer_spare_due(b))
