@@ -899,10 +899,15 @@ static bool run_is_over(const struct docker_container *c)
 
 static enum docker_turn turn_over_files(struct docker_container *c, size_t *n)
 {
+    size_t before = *n;
+
     for (struct docker_file *f = c->files; f; f = f->next) {
         bool newest = !f->next && !c->gone;
         enum docker_turn turn;
 
+        /* Many small files must not make a turn longer than a large one. */
+        if (*n - before >= DOCKER_CHUNK_BYTES)
+            return DOCKER_TURN_MORE;
         if (f->dirty) {
             turn = read_file(c, f, false, n);
             if (turn != DOCKER_TURN_IDLE || f->dirty)

@@ -327,6 +327,39 @@ static void truncate_live(void)
     assert_int_equal(truncate(path, 0), 0);
 }
 
+static size_t most_of_a_turn, before_turn;
+static bool all_read_turn_by_turn(void)
+{
+    most_of_a_turn = MAX(most_of_a_turn, stage.n - before_turn);
+    before_turn = stage.n;
+    return stage.n >= stage_want;
+}
+
+/* What one turn reads is committed in one piece, and the sockets wait for it: many small files of
+ * one container are no more of it than a large one. */
+static void test_many_rotated_files_are_many_turns(void **state)
+{
+    enum { FILES = 30, LINES = 110, LINE = 800, LONGEST_TURN = 1 << 20 };
+    char text[LINE + 1];
+    (void)state;
+
+    memset(text, 'x', LINE);
+    text[LINE] = '\0';
+    play_create(stage_id, "web");
+    for (unsigned f = 0; f < FILES; f++) {
+        for (unsigned i = 0; i < LINES; i++)
+            play_line(stage_id, text);
+        play_rotate(stage_id, FILES + 1, false);
+    }
+    most_of_a_turn = before_turn = 0;
+    stage_want = FILES * LINES;
+    stage_start();
+    stage_run(all_read_turn_by_turn);
+    assert_true(most_of_a_turn > 0 && most_of_a_turn * LINE <= LONGEST_TURN);
+    assert_int_equal(stage.n, FILES * LINES);
+    stage_end();
+}
+
 static void test_truncated_file_is_read_from_its_beginning(void **state)
 {
     (void)state;
@@ -920,6 +953,7 @@ int main(void)
         CASE(test_without_watches_files_are_polled),
         CASE(test_removed_file_is_read_to_its_end),
         CASE(test_held_files_are_let_go),
+        CASE(test_many_rotated_files_are_many_turns),
         CASE(test_truncated_file_is_read_from_its_beginning),
         CASE(test_truncated_file_that_has_grown_beyond),
         CASE(test_truncated_under_a_writer_that_does_not_append),
