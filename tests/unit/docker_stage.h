@@ -386,7 +386,7 @@ static void log_path(char *to, size_t cap, const char *id, const char *suffix)
 
 static void write_whole(const char *path, const char *text)
 {
-    char temp[512];
+    char temp[1024];
     FILE *f;
 
     snprintf(temp, sizeof temp, "%s.tmp", path);
