@@ -44,7 +44,8 @@ struct agent {
     struct encoder *encoder;
     struct intake *intake;
     const struct output_kind_ops *output_ops;
-    void *output;
+    pthread_mutex_t output_lock;
+    void *output; /* under output_lock: the buffer wakes it from two threads */
     struct docker_input *docker;
     struct gelf_input *gelf;
     struct replay_input *replay;
@@ -68,12 +69,27 @@ static void on_room(void *arg)
     loop_wake(a->loop);
 }
 
+/* Also from the thread of buffer_commit. */
 static void on_data(void *arg)
 {
     struct agent *a = arg;
 
+    pthread_mutex_lock(&a->output_lock);
     if (a->output)
         a->output_ops->wake(a->output);
+    pthread_mutex_unlock(&a->output_lock);
+}
+
+/* What on_data may wake from now on; returns what it was. */
+static void *set_output(struct agent *a, void *output)
+{
+    void *old;
+
+    pthread_mutex_lock(&a->output_lock);
+    old = a->output;
+    a->output = output;
+    pthread_mutex_unlock(&a->output_lock);
+    return old;
 }
 
 /* ---- turns ---- */
@@ -394,14 +410,17 @@ static int start_inputs(struct agent *a, struct error *e)
 
 static int start(struct agent *a, bool *newer, struct error *e)
 {
+    void *output;
+
     a->loop = loop_create();
     if (open_buffer(a, newer, e) < 0 || open_pipeline(a, e) < 0)
         return -1;
     a->output_ops = output_kinds[a->config->output_kind];
-    a->output =
+    output =
         a->output_ops->start(&(struct output_options){.config = a->config, .buffer = a->buffer}, e);
-    if (!a->output)
+    if (!output)
         return -1;
+    set_output(a, output);
     a->status = NULL;
     if (a->config->status_listen[0]) {
         a->status =
@@ -424,6 +443,8 @@ static int start(struct agent *a, bool *newer, struct error *e)
 /* Takes down what stands, also after a start that failed half-way. */
 static void stop(struct agent *a)
 {
+    void *output;
+
     atomic_store(&a->running, false);
     if (a->docker)
         docker_input_stop(a->docker);
@@ -433,9 +454,9 @@ static void stop(struct agent *a)
         replay_input_stop(a->replay);
     if (a->buffer)
         buffer_commit(a->buffer);
-    if (a->output)
-        a->output_ops->stop(a->output, a->config->shutdown_timeout_ms);
-    a->output = NULL;
+    output = set_output(a, NULL);
+    if (output)
+        a->output_ops->stop(output, a->config->shutdown_timeout_ms);
     status_stop(a->status);
     intake_free(a->intake);
     encoder_free(a->encoder);
@@ -465,7 +486,7 @@ static int block_signals(void)
 
 int command_run(const char *config_path)
 {
-    struct agent a = {.config_path = config_path};
+    struct agent a = {.config_path = config_path, .output_lock = PTHREAD_MUTEX_INITIALIZER};
     struct config_problems problems = {0};
     struct error error = {""};
     pthread_t second;

@@ -7,7 +7,8 @@
 #include <stdlib.h>
 
 #define DAY_NS 86400000000000
-#define CLOCK_EVERY 256 /* records between two looks at the wall clock */
+#define SMALL_BYTES 65536 /* every buffer takes a document of this size */
+#define CLOCK_EVERY 256   /* records between two looks at the wall clock */
 
 struct intake {
     struct buffer *buffer;
@@ -90,9 +91,10 @@ static void put_be(uint8_t *to, uint64_t v, size_t n)
     }
 }
 
+/* What would never find room must not be waited for. */
 static bool too_large(struct intake *in, size_t bound)
 {
-    if (LIKELY(bound <= BUFFER_MAX_RECORD))
+    if (LIKELY(bound <= SMALL_BYTES || bound <= buffer_record_limit(in->buffer)))
         return false;
     buffer_count_drop(in->buffer, BUFFER_DROP_TOO_LARGE, 1);
     log_warn("a message is too large for any document", LOG_U64("bytes", bound));

@@ -27,6 +27,12 @@ bool buffer_has_room(struct buffer *b, enum buffer_class class, size_t n)
     return !kept.full;
 }
 
+size_t buffer_record_limit(const struct buffer *b)
+{
+    (void)b;
+    return BUFFER_MAX_RECORD;
+}
+
 char *buffer_reserve(struct buffer *b, enum buffer_class class, size_t max)
 {
     (void)b, (void)class, (void)max;
