@@ -375,6 +375,12 @@ int docker_container_open(struct docker_container *c, int dir, const char *name,
 
     if (fd < 0 && (errno == EMFILE || errno == ENFILE) && spare_descriptor(c->shared))
         fd = io_open(dir, name, how, 0);
+    /* Numbers are given out from the lowest: the last ones are left to sockets and the buffer. */
+    if (fd >= c->shared->spare_from && !spare_descriptor(c->shared)) {
+        io_close(fd);
+        errno = EMFILE;
+        return -1;
+    }
     return fd;
 }
 
@@ -454,8 +460,10 @@ void docker_container_event(struct docker_container *c, uint32_t mask, const cha
     }
     if (c->follow != DOCKER_FOLLOWED)
         return;
-    if ((mask & IN_CREATE) && index == 0)
+    if ((mask & IN_CREATE) && index == 0) {
         c->created_unseen++;
+        c->shared->rotated_ms = c->shared->now_ms;
+    }
     if (mask & (IN_CREATE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE))
         docker_container_want_scan(c);
     if (!compressed && (mask & IN_MODIFY))

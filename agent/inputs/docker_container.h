@@ -43,6 +43,9 @@ struct docker_shared {
     struct docker_container *visits,
         *visits_last;            /* docker_container_visit is due; by next_visit */
     struct docker_file *removed; /* removed files that are still open, the oldest first */
+    uint64_t rotated_ms;         /* the last time a live file was made */
+    int spare_from; /* descriptors with this number or a higher one are for others: sockets, the
+                       buffer */
     size_t gz_readers;
     size_t join_bytes;
     bool owe_sync, owe_urgent; /* after the next commit */

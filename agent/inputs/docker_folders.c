@@ -20,10 +20,9 @@
 #define PREFIX_DIGITS 12
 #define EVENT_BYTES 65536
 #define READS_PER_LOOK 16
-#define LOOK_MS 10 /* how often events are looked at while they keep coming */
-/* … and while logs rotate: a file may live for milliseconds only */
-#define LOOK_ROTATING_MS 1
-#define ROTATING_MS 1000     /* how long a rotation is taken as a sign of more */
+#define LOOK_MS 10           /* how often events are looked at while they keep coming */
+#define LOOK_FAST_MS 1       /* ... while files are being rotated */
+#define FAST_FOR_MS 1000     /* after a rotation */
 #define POLL_MS 1000         /* containers without a watch */
 #define UNREAD_SCAN_MS 10000 /* containers with something unread */
 #define RESCAN_MS 60000
@@ -72,7 +71,6 @@ struct docker_folders {
     int inotify; /* -1: polling only */
     struct loop_io *io;
     struct loop_timer *look; /* armed while events are left alone */
-    uint64_t rotated_ms;     /* the last event of a rotation */
     bool watches_used_up;    /* said once */
     bool waiting_said;
     struct docker_folder *list;
@@ -509,11 +507,8 @@ static void handle_event(struct docker_folders *d, const struct inotify_event *e
         forget_watch(d, e->wd);
         return;
     }
-    if (e->len) {
-        if (e->mask & IN_MOVED_FROM)
-            d->rotated_ms = d->shared->now_ms;
+    if (e->len)
         docker_container_event(w->container, e->mask, e->name);
-    }
 }
 
 /* Reads what has happened. True when there may be more. */
@@ -530,6 +525,22 @@ static bool read_events(struct docker_folders *d)
     return n > 0;
 }
 
+static bool is_rotating(const struct docker_folders *d)
+{
+    const struct docker_shared *s = d->shared;
+
+    return s->rotated_ms && s->now_ms - s->rotated_ms < FAST_FOR_MS;
+}
+
+void docker_folders_glance(struct docker_folders *d)
+{
+    if (d->inotify < 0 || !is_rotating(d))
+        return;
+    d->shared->now_ms = clock_mono_ms();
+    read_events(d);
+    docker_folders_visit(d);
+}
+
 static void on_events(void *arg, uint32_t mask)
 {
     struct docker_folders *d = arg;
@@ -540,9 +551,7 @@ static void on_events(void *arg, uint32_t mask)
         docker_folders_visit(d);
     /* Many small writes are many events: the next ones are left to gather. */
     loop_io_set(d->io, 0);
-    loop_timer_set(d->look, d->rotated_ms && d->shared->now_ms - d->rotated_ms < ROTATING_MS
-                                ? LOOK_ROTATING_MS
-                                : LOOK_MS);
+    loop_timer_set(d->look, is_rotating(d) ? LOOK_FAST_MS : LOOK_MS);
     d->changed(d->arg);
 }
 

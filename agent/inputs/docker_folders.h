@@ -25,6 +25,10 @@ void docker_folders_stop(struct docker_folders *d);
 /* Does what docker_container_want_* asked for. */
 void docker_folders_visit(struct docker_folders *d);
 
+/* Looks for events at once while files are being rotated: at full speed a file may live for some
+ * milliseconds only. Else nothing. */
+void docker_folders_glance(struct docker_folders *d);
+
 /* To be called every second or so while shared->attention or docker_folders_polls, else every ten:
  * polls what has no watch, rescans, waits for folders, forgets containers that are gone. */
 void docker_folders_tick(struct docker_folders *d);

@@ -11,11 +11,13 @@
 #include "agent/base/strbuf.h"
 #include "agent/inputs/docker_folders.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 
 #define TURN_BYTES (2 * DOCKER_CHUNK_BYTES) /* what other sources may have to wait for */
 #define TURN_CONTAINERS 256                 /* of which most have a line or two */
+#define RESERVED_DESCRIPTORS 128
 #define TICK_MS 1000
 #define SHOW_MS 200 /* between two counts of what is unread */
 #define IDLE_TICK_MS 10000
@@ -29,14 +31,23 @@ struct docker_input {
     bool full; /* the intake had no room; docker_input_room or the tick ends it */
 };
 
-static void raise_descriptor_limit(void)
+/* Raises the limit as far as it goes. Returns the number from which on descriptors are left to
+ * others. */
+static int raise_descriptor_limit(void)
 {
     struct rlimit limit;
+    rlim_t most;
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= limit.rlim_max)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return INT_MAX;
+    if (limit.rlim_cur < limit.rlim_max) {
+        most = limit.rlim_cur;
+        limit.rlim_cur = limit.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+            limit.rlim_cur = most;
+    }
+    most = MIN(limit.rlim_cur, (rlim_t)INT_MAX);
+    return (int)(most - MIN(most / 4, (rlim_t)RESERVED_DESCRIPTORS));
 }
 
 /* ---- figures ---- */
@@ -138,11 +149,11 @@ struct docker_input *docker_input_start(const struct docker_settings *settings, 
     struct docker_shared *s = &d->shared;
 
     (void)e;
-    raise_descriptor_limit();
     s->settings = settings;
     s->intake = in;
     s->buffer = intake_buffer(in);
     s->scratch = base_alloc(DOCKER_SCRATCH_BYTES);
+    s->spare_from = raise_descriptor_limit();
     s->now_ms = clock_mono_ms();
     d->tick = loop_timer_add(loop, on_tick, d);
     d->folders = docker_folders_start(s, loop, on_changed, d);
@@ -186,6 +197,7 @@ bool docker_input_turn(struct docker_input *d)
     while (s->ready && !d->full && done < TURN_BYTES && rounds++ < TURN_CONTAINERS) {
         struct docker_container *c;
 
+        docker_folders_glance(d->folders);
         if (!intake_has_room(s->intake, BUFFER_CAN_WAIT, 2 * DOCKER_CHUNK_BYTES)) {
             d->full = true;
             break;
