@@ -42,6 +42,7 @@ struct docker_file {
     bool settled;    /* the entry says that a restart need not read anything of it again */
     bool aside;      /* in the container's list `known`: what is known stands in the entry */
     uint32_t index;  /* 0: the live file, N: .N */
+    uint32_t rank;   /* docker_scan: while files are put in order */
     uint64_t seen;   /* number of the last scan that found it */
     uint64_t missing_since_ms; /* 0: not missing */
     uint64_t quiet_since_ms;   /* the last read that found nothing new, after one that did */

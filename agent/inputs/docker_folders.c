@@ -5,7 +5,9 @@
 #include "agent/base/io.h"
 #include "agent/base/log.h"
 #include "agent/base/metrics.h"
+#include "agent/inputs/docker_files.h"
 #include "agent/inputs/docker_places.h"
+#include "agent/inputs/docker_reading.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -230,7 +232,7 @@ static bool restore(struct docker_folders *d, struct docker_container *c)
             continue;
         o->taken = true;
         if (o->has_source)
-            docker_container_restore(c, o->source, &o->position);
+            docker_files_restore(c, o->source, &o->position);
         else
             c->has_own_entry = true;
     }
@@ -616,7 +618,7 @@ void docker_folders_tick(struct docker_folders *d)
     d->polls = false;
     for (struct docker_container *c = s->all, *next; c; c = next) {
         next = c->next_all;
-        docker_container_tick(c);
+        docker_reading_tick(c);
         if (docker_container_finished(c) && now - c->gone_since_ms >= GONE_KEEP_MS) {
             forget_container(d, c);
             continue;

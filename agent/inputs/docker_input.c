@@ -9,7 +9,9 @@
 #include "agent/base/log.h"
 #include "agent/base/metrics.h"
 #include "agent/base/strbuf.h"
+#include "agent/inputs/docker_files.h"
 #include "agent/inputs/docker_folders.h"
+#include "agent/inputs/docker_reading.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -126,7 +128,7 @@ static void on_tick(void *arg)
     s->attention = d->soon = false;
     d->full = false; /* a net under docker_input_room: the next turn finds out */
     docker_folders_tick(d->folders);
-    docker_shared_limit_held(s);
+    docker_files_limit_held(s);
     if (s->changed)
         show_figures(d);
     if (s->unreadable_changed)
@@ -203,7 +205,7 @@ bool docker_input_turn(struct docker_input *d)
             break;
         }
         c = take_ready(s);
-        switch (docker_container_turn(c, &done)) {
+        switch (docker_reading_turn(c, &done)) {
         case DOCKER_TURN_FULL:
             d->full = true;
             docker_container_set_ready(c);
@@ -230,7 +232,7 @@ void docker_input_room(struct docker_input *d)
 void docker_input_committed(struct docker_input *d)
 {
     d->shared.now_ms = clock_mono_ms();
-    docker_shared_committed(&d->shared);
+    docker_files_committed(&d->shared);
 }
 
 const struct origin *docker_input_origin(struct docker_input *d, struct bytes container_id)

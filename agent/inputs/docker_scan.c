@@ -1,13 +1,10 @@
-/*
- * docker_scan: from the names in a container's folder to its files in their order. Docker renames
- * while we look, so a scan trusts only descriptors: what is open is recognised by its inode, which
- * cannot be used again meanwhile; what is not open, by what stands in it.
- */
+#include "agent/inputs/docker_scan.h"
+
 #include "agent/base/clock.h"
 #include "agent/base/io.h"
 #include "agent/base/log.h"
 #include "agent/base/metrics.h"
-#include "agent/inputs/docker_container.h"
+#include "agent/inputs/docker_files.h"
 #include "agent/inputs/docker_start.h"
 
 #include <dirent.h>
@@ -19,8 +16,8 @@
 #define SUFFIX "-json.log"
 #define NAME_BYTES (DOCKER_HEX_BYTES + sizeof SUFFIX + 16)
 #define MAX_INDEX 99999
-#define DAMAGED_AFTER_MS                                                                           \
-    60000 /* a .gz that has not changed for this long is not being written any more */
+/* A .gz that has not changed for this long is not being written any more. */
+#define DAMAGED_AFTER_MS 60000
 
 struct name {
     char text[NAME_BYTES];
@@ -36,8 +33,7 @@ struct scan {
     int dir; /* the stream's */
     struct name *names;
     size_t n;
-    bool unsure; /* a name was there whose file could not be told, though it may be one that is
-                    known */
+    bool unsure; /* some name's file could not be told, and may be one that is known */
 };
 
 bool docker_scan_is_log(const struct docker_container *c, const char *name, uint32_t *index,
@@ -91,8 +87,8 @@ static void list_names(struct scan *s)
             s->unsure = true;
             break;
         }
-        memcpy(n.text, entry->d_name,
-               strlen(entry->d_name) + 1); /* no longer than the longest log name */
+        /* It is no longer than the longest log name. */
+        memcpy(n.text, entry->d_name, strlen(entry->d_name) + 1);
         if (s->n % 16 == 0)
             s->names = base_realloc(s->names, (s->n + 16) * sizeof *s->names);
         s->names[s->n++] = n;
@@ -179,7 +175,7 @@ static void mark_removed(struct docker_container *c)
         if (f->fd < 0 || f->removed || f->seen == c->scan)
             continue;
         if (docker_inode_get(f->fd, NULL, &now) == 0 && now.links == 0)
-            docker_container_mark_removed(f);
+            docker_files_mark_removed(f);
     }
 }
 
@@ -204,16 +200,25 @@ static void insert(struct docker_container *c, struct docker_file *f)
     *at = f;
 }
 
-/* Puts the files into the order of their names, now that all names are known; those without keep
- * theirs. */
+/* Puts the files into the order of their names, now that all names are known. Those without stay
+ * behind the one that they stand behind: a live file that was removed by hand is still the newest.
+ */
 static void sort_files(struct docker_container *c)
 {
     struct docker_file *rest = c->files, *next;
+    uint32_t rank = DOCKER_FILE_NAMELESS;
 
     c->files = NULL;
     for (struct docker_file *f = rest; f; f = next) {
+        struct docker_file **at = &c->files;
+
         next = f->next;
-        insert(c, f);
+        rank = f->index == DOCKER_FILE_NAMELESS ? rank : f->index;
+        f->rank = rank;
+        while (*at && (*at)->rank >= rank)
+            at = &(*at)->next;
+        f->next = *at;
+        *at = f;
     }
 }
 
@@ -265,7 +270,7 @@ static void attach(struct docker_container *c, struct docker_file *f, struct doc
     bool from_entry =
         f->aside && f->has_entry && docker_position_read(bytes_of(f->entry, sizeof f->entry), &p);
 
-    docker_container_unlist(f);
+    docker_files_unlist(f);
     f->fd = fresh->fd;
     f->compressed = fresh->compressed;
     f->inode = fresh->inode;
@@ -284,7 +289,7 @@ static void attach(struct docker_container *c, struct docker_file *f, struct doc
     insert(c, f);
     if (f->complete && (f->compressed || f->inode.size == f->at.offset)) {
         f->dirty = false;
-        docker_file_close(f);
+        docker_files_close(f);
         return;
     }
     f->complete = false;
@@ -355,7 +360,7 @@ static void open_name(struct scan *s, const struct name *n)
     struct docker_file *fresh, *f;
     enum docker_known known;
     bool empty = false;
-    int fd = docker_container_open(c, s->dir, n->text, 0);
+    int fd = docker_files_open(c, s->dir, n->text, 0);
 
     if (fd < 0) {
         open_failed(s, n);
@@ -415,7 +420,7 @@ static void forget_missing(struct docker_container *c, struct docker_file *list)
             continue;
         if (f->missing_since_ms == 0) {
             f->missing_since_ms = c->shared->now_ms;
-            docker_container_set_aside(f); /* so that newer files do not wait for it */
+            docker_files_set_aside(f); /* so that newer files do not wait for it */
         }
         if (c->shared->now_ms - f->missing_since_ms < DOCKER_MISSING_MS)
             continue;
@@ -424,7 +429,7 @@ static void forget_missing(struct docker_container *c, struct docker_file *list)
             log_warn("a log file was gone before it was known to be read to its end",
                      LOG_STR("container", c->hex), LOG_U64("read_bytes", f->at.offset));
         }
-        docker_container_drop_file(f);
+        docker_files_drop(f);
     }
 }
 
@@ -444,7 +449,7 @@ void docker_scan(struct docker_container *c, int folder)
 {
     struct scan s = {.c = c};
 
-    s.dir = docker_container_open(c, folder, c->hex, O_DIRECTORY);
+    s.dir = docker_files_open(c, folder, c->hex, O_DIRECTORY);
     if (s.dir < 0) {
         if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) {
             docker_container_set_gone(c);

@@ -628,6 +628,36 @@ static void test_positions_of_lost_files_go(void **state)
     assert_int_equal(stage.positions.n, 3);
 }
 
+/* Removed by hand, Docker goes on writing to it, until it makes a new one. */
+static void test_live_file_removed_by_hand(void **state)
+{
+    char path[512], line[512];
+    int fd;
+
+    (void)state;
+    play_create(stage_id, "web");
+    play_line(stage_id, "rotated");
+    play_rotate(stage_id, 3, false);
+    play_line(stage_id, "one");
+    stage_start();
+    stage_run_to(2);
+    log_path(path, sizeof path, stage_id, "");
+    fd = open(path, O_WRONLY | O_APPEND);
+    play_unlink(stage_id, "");
+    for (size_t i = 3; i <= 6; i++) {
+        size_t n = engine_line(line, "unseen\\n", "stdout", play_clock++);
+
+        stage_skew_ms += 6000;
+        stage_run_rounds(10);
+        assert_int_equal(write(fd, line, n), (ssize_t)n);
+        stage_run_to(i);
+    }
+    close(fd);
+    play_line(stage_id, "in a new one");
+    stage_run_to(7);
+    assert_text(6, "in a new one");
+}
+
 /* ---- where to begin ---- */
 
 static void test_start_at_the_end(void **state)
@@ -721,6 +751,34 @@ static void test_unfinished_lines_of_many_containers(void **state)
     }
     free(text);
     free(line);
+}
+
+/* Fewer descriptors than files: they take turns, and all is read. */
+static void test_descriptors_are_short(void **state)
+{
+    enum { CONTAINERS = 60 };
+    struct rlimit before, few = {.rlim_cur = 40, .rlim_max = 40};
+    char id[65];
+
+    (void)state;
+    for (int c = 0; c < CONTAINERS; c++) {
+        snprintf(id, sizeof id, "%02d%.62s", c, stage_id);
+        play_create(id, "one of many");
+        play_line(id, "one");
+    }
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    stage_start();
+    stage_run_to(CONTAINERS);
+    for (int c = 0; c < CONTAINERS; c++) {
+        snprintf(id, sizeof id, "%02d%.62s", c, stage_id);
+        play_line(id, "two");
+    }
+    stage_run_to(2 * CONTAINERS);
+    stage_run_rounds(20);
+    assert_int_equal(stage.n, 2 * CONTAINERS);
+    stage_end();
+    setrlimit(RLIMIT_NOFILE, &before); /* refused to all but root, and then it stays */
 }
 
 /* ---- a random play ---- */
@@ -966,11 +1024,13 @@ int main(void)
         CASE(test_compressed_members_and_a_cut_off_end),
         CASE(test_pieces_in_a_removed_file),
         CASE(test_positions_of_lost_files_go),
+        CASE(test_live_file_removed_by_hand),
         CASE(test_start_at_the_end),
         CASE(test_start_some_time_ago),
         CASE(test_unfinished_lines_of_many_containers),
         cmocka_unit_test(test_random_restarts),
         cmocka_unit_test(test_random_removals),
+        CASE(test_descriptors_are_short),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

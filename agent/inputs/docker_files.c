@@ -1,0 +1,333 @@
+#include "agent/inputs/docker_files.h"
+
+#include "agent/base/io.h"
+#include "agent/base/log.h"
+#include "agent/base/metrics.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+
+/* ---- positions ---- */
+
+void docker_files_restore(struct docker_container *c, uint64_t source,
+                          const struct docker_position *p)
+{
+    struct docker_file *f = docker_file_create(c);
+
+    f->identified = true;
+    f->at.source = source;
+    f->at.offset = p->done;
+    f->complete = p->complete;
+    f->settled = p->resume == p->done;
+    f->has_entry = true;
+    docker_position_write(p, f->entry);
+    f->aside = true;
+    f->next = c->known;
+    c->known = f;
+}
+
+static void save_file(struct docker_container *c, struct docker_file *f,
+                      const struct docker_frame_at *from)
+{
+    struct docker_position p = {
+        .resume = from->offset,
+        .done = from->replay_to,
+        .made = from->made,
+        .complete = f->complete && from->offset == from->replay_to,
+        .in_long_line = from->in_long_line,
+        .time_known = from->time_known,
+        .time_ns = from->time_ns,
+        .marker = f->marker,
+        .marker_n = (uint8_t)f->marker_n,
+    };
+    char key[DOCKER_KEY_BYTES], value[DOCKER_POSITION_BYTES];
+
+    f->settled = p.resume == p.done;
+    docker_position_write(&p, value);
+    if (f->has_entry && memcmp(value, f->entry, sizeof value) == 0)
+        return;
+    memcpy(f->entry, value, sizeof value);
+    f->has_entry = true;
+    docker_position_key(c->id, f->at.source, key);
+    buffer_position_set(c->shared->buffer, bytes_of(key, sizeof key),
+                        bytes_of(value, sizeof value));
+}
+
+/* Writes what has changed. A restart must see all records behind the first unfinished one again, so
+ * newer files begin at their beginning while something waits in an older one. */
+void docker_files_save(struct docker_container *c)
+{
+    bool older_waits = false;
+
+    if (!c->has_own_entry) {
+        char seen[DOCKER_POSITION_BYTES];
+
+        docker_position_write(&(struct docker_position){0}, seen);
+        buffer_position_set(c->shared->buffer, bytes_of(c->id, DOCKER_ID_BYTES),
+                            bytes_of(seen, sizeof seen));
+        c->has_own_entry = true;
+    }
+    for (struct docker_file *f = c->files; f; f = f->next) {
+        struct docker_frame_at from;
+
+        if (!f->identified)
+            continue;
+        from = older_waits ? docker_frame_restart(&f->at) : docker_frame_resume(&c->frame, &f->at);
+        older_waits |= docker_frame_waits_in(&c->frame, &f->at);
+        /* While records are made once more, the entry of the earlier life holds. */
+        if (f->at.offset >= f->at.replay_to && (f->at.offset || f->has_entry || f->complete))
+            save_file(c, f, &from);
+    }
+    /* What was truncated while a record that began in it waited. */
+    for (struct docker_file *f = c->known; f && !older_waits; f = f->next) {
+        if (!f->superseded || f->settled || !f->has_entry ||
+            docker_frame_waits_in(&c->frame, &f->at))
+            continue;
+        save_file(c, f,
+                  &(struct docker_frame_at){.offset = f->at.offset, .replay_to = f->at.offset});
+    }
+}
+
+static bool has_twin(const struct docker_file *list, const struct docker_file *f)
+{
+    for (; list; list = list->next)
+        if (list != f && list->identified && list->at.source == f->at.source)
+            return true;
+    return false;
+}
+
+/* Removes f's position, unless another file that begins with the same line goes on with it (a
+ * truncation that was not noticed by name). */
+static void remove_entry(struct docker_container *c, const struct docker_file *f)
+{
+    char key[DOCKER_KEY_BYTES];
+
+    if (!f->has_entry || has_twin(c->files, f) || has_twin(c->known, f))
+        return;
+    docker_position_key(c->id, f->at.source, key);
+    buffer_position_set(c->shared->buffer, bytes_of(key, sizeof key), BYTES_NONE);
+}
+
+/* ---- descriptors ---- */
+
+void docker_files_end_inflating(struct docker_file *f)
+{
+    if (f->gz)
+        f->container->shared->gz_readers--;
+    docker_gz_close(f->gz);
+    f->gz = NULL;
+}
+
+void docker_files_close(struct docker_file *f)
+{
+    docker_files_end_inflating(f);
+    docker_file_close(f);
+    f->container->shared->changed = true;
+}
+
+static bool can_spare(const struct docker_container *c, const struct docker_file *f)
+{
+    return f->fd >= 0 && !f->dirty && !f->removed && f->identified && !f->tail &&
+           !docker_frame_waits_in(&c->frame, &f->at);
+}
+
+/* Gives the descriptor back that has been quiet the longest: its file is found again by its name.
+ */
+static bool spare_descriptor(struct docker_shared *s)
+{
+    struct docker_file *quietest = NULL;
+
+    for (struct docker_container *c = s->all; c; c = c->next_all)
+        for (struct docker_file *f = c->files; f; f = f->next)
+            if (can_spare(c, f) && (!quietest || f->quiet_since_ms < quietest->quiet_since_ms))
+                quietest = f;
+    if (!quietest)
+        return false;
+    if (docker_inode_get(quietest->fd, NULL, &quietest->inode) < 0 ||
+        quietest->inode.size != quietest->at.offset)
+        quietest->dirty = true;
+    docker_files_close(quietest);
+    return true;
+}
+
+int docker_files_open(struct docker_container *c, int dir, const char *name, int flags)
+{
+    const int how = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | flags;
+    int fd = io_open(dir, name, how, 0);
+
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE) && spare_descriptor(c->shared))
+        fd = io_open(dir, name, how, 0);
+    /* Numbers are given out from the lowest: the last ones are left to sockets and the buffer. */
+    if (fd >= c->shared->spare_from && !spare_descriptor(c->shared)) {
+        io_close(fd);
+        errno = EMFILE;
+        return -1;
+    }
+    return fd;
+}
+
+/* ---- lists ---- */
+
+void docker_files_forget_removed(struct docker_file *f)
+{
+    for (struct docker_file **at = &f->container->shared->removed; *at; at = &(*at)->next_removed) {
+        if (*at != f)
+            continue;
+        *at = f->next_removed;
+        return;
+    }
+}
+
+void docker_files_free(struct docker_file *f)
+{
+    if (f->removed)
+        docker_files_forget_removed(f);
+    docker_files_close(f);
+    docker_file_free(f);
+}
+
+void docker_files_unlist(struct docker_file *f)
+{
+    struct docker_container *c = f->container;
+
+    for (struct docker_file **at = &c->files; *at; at = &(*at)->next)
+        if (*at == f) {
+            *at = f->next;
+            f->next = NULL;
+            return;
+        }
+    for (struct docker_file **at = &c->known; *at; at = &(*at)->next)
+        if (*at == f) {
+            *at = f->next;
+            f->next = NULL;
+            return;
+        }
+}
+
+void docker_files_set_aside(struct docker_file *f)
+{
+    struct docker_container *c = f->container;
+
+    docker_files_unlist(f);
+    f->index = DOCKER_FILE_NAMELESS;
+    f->aside = true;
+    f->dirty = false;
+    f->next = c->known;
+    c->known = f;
+    c->shared->attention = true;
+}
+
+void docker_files_drop(struct docker_file *f)
+{
+    struct docker_container *c = f->container;
+
+    remove_entry(c, f);
+    docker_files_unlist(f);
+    docker_files_free(f);
+    c->shared->changed = true;
+}
+
+void docker_files_mark_removed(struct docker_file *f)
+{
+    struct docker_shared *s = f->container->shared;
+    struct docker_file **at = &s->removed;
+
+    if (f->removed)
+        return;
+    f->removed = true;
+    f->index = DOCKER_FILE_NAMELESS;
+    f->dirty = true;
+    f->marked = false;
+    while (*at)
+        at = &(*at)->next_removed;
+    f->next_removed = NULL;
+    *at = f;
+    s->owe_sync = s->owe_urgent = true;
+}
+
+/* ---- removed files ---- */
+
+static bool is_before(struct buffer_point a, struct buffer_point b)
+{
+    return a.segment != b.segment ? a.segment < b.segment : a.offset < b.offset;
+}
+
+/* Everything that was read from f is on disk. */
+static void release(struct docker_file *f)
+{
+    struct docker_container *c = f->container;
+
+    docker_files_forget_removed(f);
+    f->removed = false;
+    docker_files_close(f);
+    if (c->gone || !c->uses_gz)
+        docker_files_drop(f);
+    else
+        docker_files_set_aside(f); /* until no .gz of it is left */
+}
+
+void docker_files_committed(struct docker_shared *s)
+{
+    struct buffer_point end, durable;
+    uint64_t at_risk = 0;
+
+    if (s->owe_sync)
+        buffer_owe_sync(s->buffer, s->owe_urgent);
+    s->owe_sync = s->owe_urgent = false;
+    if (!s->removed) {
+        if (metric_get(M_DOCKER_AT_RISK))
+            metric_set(M_DOCKER_AT_RISK, 0);
+        return;
+    }
+    end = buffer_end(s->buffer);
+    durable = buffer_durable(s->buffer);
+    for (struct docker_file *f = s->removed, *next; f; f = next) {
+        next = f->next_removed;
+        if (f->marked && !is_before(durable, f->mark_point)) {
+            f->safe = f->mark;
+            f->marked = false;
+        }
+        if (!f->marked && f->safe < f->at.offset) {
+            f->mark = f->at.offset;
+            f->mark_point = end;
+            f->marked = true;
+            if (is_before(durable, end))
+                buffer_owe_sync(s->buffer, true);
+            else
+                f->safe = f->mark;
+        }
+        if (f->safe >= f->at.offset && f->complete && !f->dirty && docker_file_settled(f)) {
+            release(f);
+            continue;
+        }
+        at_risk += f->at.offset - MIN(f->safe, f->at.offset);
+    }
+    metric_set(M_DOCKER_AT_RISK, at_risk);
+}
+
+void docker_files_limit_held(struct docker_shared *s)
+{
+    uint64_t held = 0, most = s->settings->max_held_bytes;
+    struct docker_inode now;
+
+    for (struct docker_file *f = s->removed; f; f = f->next_removed) {
+        if (f->complete || docker_inode_get(f->fd, NULL, &now) < 0)
+            continue;
+        f->size = f->compressed ? f->size : now.size;
+        held += docker_file_unread(f);
+    }
+    for (struct docker_file *f = s->removed; f && held > most; f = f->next_removed) {
+        uint64_t unread = docker_file_unread(f);
+
+        if (f->complete || unread == 0)
+            continue;
+        held -= unread;
+        metric_add(M_DOCKER_LET_GO, unread);
+        log_warn("a removed log file is let go before it was read to its end",
+                 LOG_STR("container", f->container->hex), LOG_U64("lost_bytes", unread),
+                 LOG_STR("knob", "inputs.docker.max_held"));
+        f->complete = true;
+        f->dirty = f->tail = false;
+    }
+}
