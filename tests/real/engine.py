@@ -101,8 +101,13 @@ class Engine:
                 os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait()
         # Mounts that an engine leaves when it is killed.
-        with open("/proc/mounts", encoding="utf-8") as f:
-            below = [row.split()[1] for row in f if row.split()[1].startswith(self.home)]
-        for path in sorted(below, reverse=True):
-            subprocess.run(["umount", "-l", path], check=False, capture_output=True)
+        for path in sorted(self._mounts(), reverse=True):
+            subprocess.run(["umount", path], check=False, capture_output=True)
+        # Never through a mount: what lies behind it may be the host's.
+        left = self._mounts()
+        assert not left, f"still mounted, left alone: {left}"
         shutil.rmtree(self.home, ignore_errors=True)
+
+    def _mounts(self):
+        with open("/proc/self/mounts", encoding="utf-8") as f:
+            return [row.split()[1] for row in f if row.split()[1].startswith(self.home + "/")]
