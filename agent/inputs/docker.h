@@ -22,7 +22,10 @@ struct docker_input *docker_input_start(const struct docker_settings *s, struct 
  * sockets. The agent commits afterwards. */
 bool docker_input_turn(struct docker_input *d);
 
-/* There may be room in the buffer again. */
+/* There may be room in the buffer again. While there is none, files are still opened as they
+ * appear, and held when they are rotated or removed. inputs.docker.max_held counts the unread bytes
+ * of those without a name any more: what still has one costs no disk that Docker would give back.
+ */
 void docker_input_room(struct docker_input *d);
 
 /* Called after each successful commit and whenever the durable mark moved: files that were removed
