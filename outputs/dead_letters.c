@@ -97,7 +97,7 @@ static int open_folders(const char *data_dir, int dirs[FOLDERS], struct error *e
     for (size_t i = 0; i < FOLDERS; i++)
         dirs[i] = -1;
     if (data < 0 || fstat(data, &owner) < 0) {
-        rc = error_set(e, "%s cannot be opened: %s", data_dir, strerror(errno));
+        rc = error_set(e, "data_dir %s cannot be opened: %s", data_dir, strerror(errno));
     } else {
         for (size_t i = 0; i < FOLDERS && rc == 0; i++) {
             dirs[i] = open_folder(data, folder_names[i], &owner, e);

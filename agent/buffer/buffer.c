@@ -194,7 +194,8 @@ static int open_folder(struct buffer *b, struct error *e)
      * to remove. */
     if (flock(b->dir, LOCK_EX | LOCK_NB) < 0) {
         error_set(e,
-                  errno == EWOULDBLOCK ? "the buffer in %s is used by another process"
+                  errno == EWOULDBLOCK ? "the buffer in %s is used by another process; each agent "
+                                         "needs a data_dir of its own"
                                        : "the buffer in %s cannot be locked",
                   dir);
         io_close(b->dir);
@@ -480,7 +481,8 @@ struct buffer *buffer_open_view(const char *dir, struct error *e)
         return NULL;
     }
     if (r.fresh) {
-        error_set(e, "%s holds no buffer", dir);
+        error_set(e, "%s holds no buffer; name the agent's data_dir, or the folder buffer in it",
+                  dir);
         buffer_recovered_fini(&r);
         discard(b);
         return NULL;

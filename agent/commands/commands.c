@@ -62,8 +62,8 @@ static void print_usage(FILE *to)
     fprintf(to, "barge ships the logs of containers: Docker's files and GELF, over a buffer on\n"
                 "disk, to Elasticsearch or to daily files.\n\n");
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-        fprintf(to, "  barge %s %s\n      %s\n", commands[i].name, commands[i].usage,
-                commands[i].help);
+        fprintf(to, "  barge %s%s%s\n      %s\n", commands[i].name, *commands[i].usage ? " " : "",
+                commands[i].usage, commands[i].help);
     fprintf(to,
             "\nFILE is %s unless -c says otherwise; without any file the defaults hold.\n"
             "`barge -c FILE` is `barge run -c FILE`.\n",

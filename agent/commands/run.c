@@ -11,6 +11,7 @@
 #include "agent/base/version.h"
 #include "agent/buffer/buffer.h"
 #include "agent/config/config.h"
+#include "agent/config/config_value.h"
 #include "agent/inputs/docker.h"
 #include "agent/inputs/gelf.h"
 #include "agent/inputs/replay.h"
@@ -279,6 +280,18 @@ static bool is_ready(void *arg, struct strbuf *why)
 
 /* ---- building ---- */
 
+/* Where the records go, for the log. */
+static void add_destination(struct strbuf *to, const struct config *c)
+{
+    if (c->output_kind == OUTPUT_FILE)
+        strbuf_add_str(to, c->file.path);
+    else
+        for (char **host = c->elasticsearch.hosts; *host; host++) {
+            strbuf_add_str(to, to->n ? " " : "");
+            config_value_add_masked(to, *host);
+        }
+}
+
 static int make_folders(const char *path, struct error *e)
 {
     char *copy = base_strdup(path);
@@ -291,7 +304,11 @@ static int make_folders(const char *path, struct error *e)
             continue;
         *p = '\0';
         if (mkdir(copy, 0700) < 0 && errno != EEXIST)
-            rc = error_set(e, "data_dir: cannot make the folder %s: %s", copy, strerror(errno));
+            rc = error_set(
+                e,
+                "data_dir: cannot make the folder %s: %s; run as root, or choose a folder "
+                "where this user may write",
+                copy, strerror(errno));
         *p = c;
         if (c == '\0')
             break;
@@ -488,6 +505,7 @@ int command_run(const char *config_path)
 {
     struct agent a = {.config_path = config_path, .output_lock = PTHREAD_MUTEX_INITIALIZER};
     struct config_problems problems = {0};
+    struct strbuf destination = {0};
     struct error error = {""};
     pthread_t second;
     bool newer = false;
@@ -510,8 +528,11 @@ int command_run(const char *config_path)
         status = newer ? 2 : 1;
     } else {
         atomic_store(&a.running, true);
+        add_destination(&destination, a.config);
         log_info("barge is running", LOG_STR("version", BARGE_VERSION),
-                 LOG_STR("data_dir", a.config->data_dir), LOG_STR("output", a.output_ops->name));
+                 LOG_STR("data_dir", a.config->data_dir), LOG_STR("output", a.output_ops->name),
+                 LOG_STR("to", destination.p));
+        strbuf_fini(&destination);
         notify_state("READY=1");
         loop_run(a.loop);
         notify_state("STOPPING=1");

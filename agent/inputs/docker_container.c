@@ -96,8 +96,7 @@ void docker_container_free(struct docker_container *c)
         leave_list(&s->visits, &s->visits_last, c, offsetof(struct docker_container, next_visit));
     s->join_bytes -= c->frame.join.bytes;
     docker_join_forget(&c->frame.join);
-    if (c->follow == DOCKER_ELSEWHERE)
-        s->unreadable_changed = true;
+    s->unreadable_changed |= c->follow == DOCKER_ELSEWHERE || c->denied;
     s->changed = true;
     docker_config_fini(&c->config);
     origin_free(c->origin);
@@ -355,7 +354,7 @@ void docker_container_set_gone(struct docker_container *c)
     if (c->gone)
         return;
     c->gone = true;
-    c->shared->unreadable_changed |= c->follow == DOCKER_ELSEWHERE;
+    c->shared->unreadable_changed |= c->follow == DOCKER_ELSEWHERE || c->denied;
     c->gone_since_ms = c->shared->now_ms;
     c->folder = NULL;
     for (struct docker_file *f = c->files, *next; f; f = next) {

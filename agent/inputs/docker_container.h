@@ -63,6 +63,7 @@ struct docker_container {
     bool has_config, created_known;
     bool stopped;       /* the config says that it does not run */
     bool gone;          /* the folder is */
+    bool denied;        /* we have no right to read its log */
     bool first_seen;    /* inputs.docker.start applies to the files that the first scan finds */
     bool has_own_entry; /* a position that says no more than that it has been seen */
     bool is_ready, wants_visit, wants_scan, wants_config;

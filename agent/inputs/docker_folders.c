@@ -42,8 +42,9 @@
 struct docker_folder {
     struct docker_folder *next;
     char *path;
-    int fd;    /* -1: not there */
-    int watch; /* -1: none */
+    int fd;      /* -1: not there */
+    bool denied; /* it is there, but we have no right to open it */
+    int watch;   /* -1: none */
     struct docker_inode inode;
     uint64_t scan;
 };
@@ -369,9 +370,7 @@ static void try_folder(struct docker_folders *d, struct docker_folder *f)
     struct docker_inode inode;
 
     if (fd < 0) {
-        if (errno == EACCES)
-            log_warn("cannot open the containers folder", LOG_STR("path", f->path),
-                     LOG_STR("knob", "run as root or with CAP_DAC_READ_SEARCH"));
+        f->denied = errno == EACCES;
         return;
     }
     if (docker_inode_get(fd, NULL, &inode) < 0 || is_twin(d, f, &inode)) {
@@ -398,6 +397,23 @@ static void add_folder(struct docker_folders *d, const char *path)
     *at = f;
 }
 
+/* Said once, until there is a folder again. */
+static void say_waiting(const struct docker_folders *d)
+{
+    bool denied = false;
+
+    for (const struct docker_folder *f = d->list; f; f = f->next) {
+        if (f->denied)
+            log_warn("cannot open the containers folder: no right to, trying again",
+                     LOG_STR("path", f->path),
+                     LOG_STR("knob", "run as root or with CAP_DAC_READ_SEARCH"));
+        denied |= f->denied;
+    }
+    if (!denied)
+        log_info("no containers folder yet, waiting for it", LOG_STR("path", d->list->path),
+                 LOG_STR("knob", "inputs.docker.containers"));
+}
+
 static void find_folders(struct docker_folders *d)
 {
     const char *setting = d->shared->settings->containers;
@@ -420,8 +436,7 @@ static void find_folders(struct docker_folders *d)
         some |= f->fd >= 0;
     }
     if (!some && !d->waiting_said)
-        log_info("no containers folder yet, waiting for it", LOG_STR("path", d->list->path),
-                 LOG_STR("knob", "inputs.docker.containers"));
+        say_waiting(d);
     d->waiting_said = !some;
 }
 

@@ -60,13 +60,15 @@ static void name_unreadable(struct docker_shared *s)
     uint64_t n = 0;
 
     for (const struct docker_container *c = s->all; c; c = c->next_all) {
-        if (c->follow != DOCKER_ELSEWHERE || c->gone)
+        bool elsewhere = c->follow == DOCKER_ELSEWHERE;
+
+        if (c->gone || !(elsewhere || (c->follow == DOCKER_FOLLOWED && c->denied)))
             continue;
         n++;
         if (names.n < 300)
             strbuf_printf(&names, "%s%s (%s)", names.n ? ", " : "",
                           c->config.name && c->config.name[0] ? c->config.name : c->hex,
-                          c->log_driver);
+                          elsewhere ? c->log_driver : "permission denied");
     }
     metric_set(M_DOCKER_UNREADABLE, n);
     metric_text_set("inputs.docker.unreadable_containers", strbuf_bytes(&names));

@@ -33,6 +33,7 @@ struct scan {
     int dir; /* the stream's */
     struct name *names;
     size_t n;
+    bool denied; /* we have no right to read a file */
     bool unsure; /* some name's file could not be told, and may be one that is known */
 };
 
@@ -341,6 +342,7 @@ static void open_failed(struct scan *s, const struct name *n)
     s->unsure = true;
     if (errno == ENOENT)
         return;
+    s->denied |= errno == EACCES || errno == EPERM;
     c->retry_ms = c->shared->now_ms + DOCKER_RETRY_MS;
     c->shared->attention = true;
     if (errno == EMFILE || errno == ENFILE)
@@ -445,6 +447,12 @@ static void count_missed(struct docker_container *c)
     c->created_unseen = 0;
 }
 
+static void note_denied(struct docker_container *c, bool denied)
+{
+    c->shared->unreadable_changed |= denied != c->denied;
+    c->denied = denied;
+}
+
 void docker_scan(struct docker_container *c, int folder)
 {
     struct scan s = {.c = c};
@@ -457,6 +465,7 @@ void docker_scan(struct docker_container *c, int folder)
             struct name whole = {.text = "."};
 
             open_failed(&s, &whole);
+            note_denied(c, s.denied);
         }
         return;
     }
@@ -479,6 +488,7 @@ void docker_scan(struct docker_container *c, int folder)
         forget_missing(c, c->known);
     }
     count_missed(c);
+    note_denied(c, s.denied);
     c->first_seen = false;
     free(s.names);
     closedir(s.stream);

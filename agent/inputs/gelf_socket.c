@@ -94,19 +94,21 @@ static int bind_first(const struct addrinfo *list, int family)
 static int bind_address(const char *address, const char *host, const char *port, int type,
                         struct error *e)
 {
+    const char *knob = type == SOCK_STREAM ? "inputs.gelf.tcp" : "inputs.gelf.udp";
     struct addrinfo hints = {.ai_socktype = type, .ai_flags = AI_PASSIVE}, *list = NULL;
     bool any = host[0] == '\0' || strcmp(host, "*") == 0;
     int fd, result = getaddrinfo(any ? NULL : host, port, &hints, &list);
 
     if (result != 0)
-        return error_set(e, "inputs.gelf: cannot resolve %s: %s", address,
+        return error_set(e, "%s: cannot resolve %s: %s", knob, address,
                          result == EAI_SYSTEM ? strerror(errno) : gai_strerror(result));
     /* All addresses: one IPv6 socket takes both kinds, where there is IPv6. */
     fd = bind_first(list, any ? AF_INET6 : AF_INET);
     if (fd < 0)
         fd = bind_first(list, AF_UNSPEC);
     if (fd < 0)
-        error_set(e, "inputs.gelf: cannot listen on %s: %s", address, strerror(errno));
+        error_set(e, "%s: cannot listen on %s: %s; choose another address, or \"\" for none", knob,
+                  address, strerror(errno));
     freeaddrinfo(list);
     return fd;
 }

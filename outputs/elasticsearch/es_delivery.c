@@ -113,7 +113,8 @@ void es_report(const char *host, const char *what, const char *detail)
     strbuf_printf(&text, "%s: %s: %s", host, what, detail);
     metric_text_set("output.last_error", strbuf_bytes(&text));
     strbuf_fini(&text);
-    log_warn("output", LOG_STR("host", host), LOG_STR("event", what), LOG_STR("reason", detail));
+    log_warn("not delivered, it will be tried again", LOG_STR("host", host), LOG_STR("event", what),
+             LOG_STR("reason", detail));
 }
 
 /* ---- what is next ---- */
