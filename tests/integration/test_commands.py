@@ -115,6 +115,24 @@ def test_help_and_version():
     assert program.run("run", "-c").returncode == 2
 
 
+def test_what_cannot_start_names_its_setting(lab, tmp_path):
+    """A second agent on the folder, the port, the socket of a first one; a data_dir that cannot be made."""
+    running = lab.barge(lab.config(gelf_udp="%s:%d" % lab.gelf_address()))
+    (tmp_path / "file").write_text("")
+    own = {"data_dir": str(tmp_path / "own"), "status": {"listen": ""}}
+    gelf = running.config["inputs"]["gelf"]["udp"]
+    for changes, says in [
+            ({}, "is used by another process; each agent needs a data_dir of its own"),
+            ({**own, "status": running.config["status"]}, f'status.listen: cannot listen on {running.config["status"]["listen"]}'),
+            (own, f"inputs.gelf.udp: cannot listen on {gelf}"),
+            ({**own, "data_dir": str(tmp_path / "file" / "x")}, "data_dir: cannot make the folder")]:
+        path = tmp_path / "second.yaml"
+        path.write_text(json.dumps({**running.config, **changes}))
+        done = program.run("run", "-c", path)
+        assert done.returncode == 1 and done.stderr.count("level=error") == 1
+        assert says in done.stderr
+
+
 def test_status_of_a_running_agent(lab):
     elastic, docker = lab.elastic(), lab.docker()
     docker.container("app-1").write(line("app-1", 0))

@@ -1,5 +1,6 @@
 """The pages: /status, /metrics, /health, /ready."""
 
+import os
 import re
 import urllib.error
 
@@ -8,7 +9,6 @@ import pytest
 from load import line
 from waiting import wait_until
 
-# contract §5
 SHAPE = {
     "": ["version", "uptime_s", "ledger", "inputs", "buffer", "output"],
     "ledger": ["read", "delivered", "duplicate", "dead_lettered", "buffered", "dropped"],
@@ -52,6 +52,25 @@ def test_metrics_have_the_same(lab):
     assert len(names) == len(set(names)) and all(n.startswith("barge_") for n in names)
     for sample in text.splitlines():
         assert sample.startswith("#") or re.fullmatch(r'barge_[a-z0-9_]+(\{[a-z_]+="[^"]*"(,[a-z_]+="[^"]*")*\})? [0-9.e+-]+', sample), sample
+
+
+# Root without the right to read everybody's files; another user has none to begin with.
+WITHOUT_RIGHTS = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
+
+
+def test_a_log_that_may_not_be_read_is_named_until_it_may(lab):
+    elastic, docker = lab.elastic(), lab.docker()
+    container = docker.container("app-1")
+    container.write(line("app-1", 0))
+    os.chmod(container.path, 0)
+    barge = lab.barge(lab.config(elastic, docker), wrapper=WITHOUT_RIGHTS)
+    wait_until(lambda: barge.status()["inputs"]["docker"]["unreadable"] == 1, 10, barge.status)
+    assert barge.status()["inputs"]["docker"]["unreadable_containers"] == "app-1 (permission denied)"
+    assert "CAP_DAC_READ_SEARCH" in barge.log()
+    os.chmod(container.path, 0o600)
+    elastic.wait_for(1)
+    wait_until(lambda: barge.status()["inputs"]["docker"]["unreadable"] == 0, 10, barge.status)
+    barge.wait_drained()
 
 
 def test_pages_that_are_not_there(lab):
