@@ -161,23 +161,28 @@ static size_t trailing_nuls(struct bytes s)
     return n;
 }
 
-/* A line that is not Docker's: a torn record, alone or with the next one glued on. */
+/* A line that is not Docker's: a record that is torn, or lacks nothing but its line feed, alone or
+ * with the next one glued on. */
 static bool frame_odd(struct framing *now, struct bytes line, uint64_t position)
 {
-    struct docker_line l;
+    struct docker_line l, whole;
     size_t second = docker_line_resync(line, &l);
     struct bytes first = bytes_of(line.p, second ? second : line.n);
     size_t nuls = trailing_nuls(first);
+    bool torn;
 
     first.n -= nuls;
-    if (first.n && !frame_raw(now, first, position, 0))
+    torn = first.n && !docker_line_parse(first, &whole);
+    if (torn && !frame_raw(now, first, position, 0))
+        return false;
+    if (first.n && !torn && !frame_docker(now, &whole, first, position))
         return false;
     if (second &&
         !frame_docker(now, &l, bytes_of(line.p + second, line.n - second), position + second))
         return false;
     if (now->end > now->at->replay_to) {
         now->frame->skipped_bytes += nuls;
-        now->frame->invalid_lines += first.n != 0;
+        now->frame->invalid_lines += torn;
     }
     return true;
 }

@@ -296,6 +296,26 @@ static void test_torn_record_with_the_next_glued_on(void **state)
     frames_fini(&f);
 }
 
+static void test_two_whole_records_on_one_line(void **state)
+{
+    static const char file[] =
+        LINE("one", T1) LINE("two", T2) "\n" LINE("three", T1) "\0\0" LINE("four", T2) "\n";
+    struct frames f = frames_of_odd(file, sizeof file - 1);
+    size_t one = sizeof LINE("one", T1) - 1, two = one + sizeof LINE("two", T2);
+
+    (void)state;
+    assert_int_equal(f.n, 4);
+    assert_record(&f, 0, 0, "one");
+    assert_record(&f, 1, one, "two");
+    assert_record(&f, 2, two, "three");
+    assert_record(&f, 3, two + sizeof LINE("three", T1) - 1 + 2, "four");
+    for (size_t i = 0; i < f.n; i++) {
+        assert_int_equal(f.list[i].tags, 0);
+        assert_true(f.list[i].time_ns == (i % 2 ? T2_NS : T1_NS));
+    }
+    frames_fini(&f);
+}
+
 static void test_nul_runs_are_skipped(void **state)
 {
     static const char file[] =
@@ -478,6 +498,7 @@ int main(void)
         cmocka_unit_test(test_cut_splits_nothing),
         cmocka_unit_test(test_odd_lines_are_shipped),
         cmocka_unit_test(test_torn_record_with_the_next_glued_on),
+        cmocka_unit_test(test_two_whole_records_on_one_line),
         cmocka_unit_test(test_nul_runs_are_skipped),
         cmocka_unit_test(test_senseless_times),
         cmocka_unit_test(test_long_line_is_cut),
