@@ -61,7 +61,7 @@ static int read_tags(struct encoder *enc, const char *value, struct error *e)
 
 static int read_enriched(struct encoder *enc, const struct enrich_settings *s, struct error *e)
 {
-    struct node *root = tree_reset(enc->tree);
+    struct node *root = tree_reset(enc->tree, 0);
     bool repaired = false;
 
     for (const struct field_pair *p = s->fields; p->name; p++) {
@@ -338,10 +338,19 @@ static void add_extra(struct encoder *enc, struct node *root, const struct json_
     tree_place_or_number(enc->tree, root, &path, tree_value_of(m));
 }
 
+size_t encoder_record_bytes(const struct record *r)
+{
+    size_t n = r->text.n;
+
+    for (size_t i = 0; i < r->n_extra; i++)
+        n += r->extra[i].value.n;
+    return n;
+}
+
 /* Applies the operator's rules: the record as one object, changed, and read again. */
 static void apply_rules(struct encoder *enc, const struct record *r, struct message *msg)
 {
-    struct node *root = tree_reset(enc->tree);
+    struct node *root = tree_reset(enc->tree, encoder_record_bytes(r));
     bool duplicate = false, repaired = false;
     size_t n;
 

@@ -43,7 +43,7 @@ struct bytes encoder_label_name(struct encoder *enc, const struct json_member *m
  * has. */
 static void render_labels(struct encoder *enc, struct bytes attrs, struct strbuf *to)
 {
-    struct node *root = tree_reset(enc->tree);
+    struct node *root = tree_reset(enc->tree, attrs.n);
     bool duplicate = false, repaired = false;
     size_t n = 0;
 

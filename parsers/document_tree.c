@@ -256,12 +256,11 @@ static unsigned rank_of(const struct item *item)
 
 static void choose(struct builder *b)
 {
-    bool zap = named(b, "L") && named(b, "M");
+    bool zap = named(b, "L") && named(b, "M"), python = encoder_is_python(b->r, b->msg);
 
     for (size_t i = 0; i < b->n; i++) {
         struct item *item = &b->items[i];
         struct item **best;
-        bool python;
 
         if (item->used || item->moved || !item->key || item->m.type >= JSON_OBJECT)
             continue;
@@ -269,9 +268,8 @@ static void choose(struct builder *b)
             item->key = NULL;
             item->exact = false;
         }
-        python = item->key && item->key->target == TARGET_LEVEL && item->m.type == JSON_NUMBER &&
-                 encoder_is_python(b->r, b->msg);
-        if (!item->key || !encoder_take(item->key, &item->m, python, &item->taken))
+        if (!item->key ||
+            !encoder_take(item->key, &item->m, python && item->m.type == JSON_NUMBER, &item->taken))
             continue;
         item->takes = true;
         best = &b->best[item->key->target];
@@ -618,7 +616,7 @@ static size_t build(struct builder *b, struct bytes labels, char *to, size_t lim
 {
     struct node *tags;
 
-    b->root = tree_reset(b->tree);
+    b->root = tree_reset(b->tree, encoder_record_bytes(b->r));
     collect(b);
     choose(b);
     add_ours(b, labels);

@@ -109,6 +109,9 @@ struct json_member encoder_clean(struct encoder *enc, struct json_member m, bool
 /* Whether an array holds no objects. */
 bool encoder_is_flat(struct bytes array);
 
+/* Length of what a record brings to a tree. */
+size_t encoder_record_bytes(const struct record *r);
+
 /* The document without the tree; 0 when that is not possible. */
 size_t encoder_write_straight(struct encoder *enc, const struct record *r,
                               const struct message *msg, char *to);

@@ -50,6 +50,14 @@ static size_t object_end(struct bytes text)
     return text.n;
 }
 
+/* Secret, so that no sender can make names collide. */
+static uint64_t seed;
+
+__attribute__((constructor)) static void choose_seed(void)
+{
+    hash_random(&seed, sizeof seed);
+}
+
 /* Of members with the same name the last counts. Linear: whoever sends datagrams may not make this
  * dear. */
 static size_t drop_repeated(struct json_member *m, size_t n)
@@ -58,7 +66,7 @@ static size_t drop_repeated(struct json_member *m, size_t n)
     size_t kept = n;
 
     for (size_t i = n; i-- > 0;) {
-        size_t s = hash_64(0, m[i].key.p, m[i].key.n) % ARRAY_LEN(table);
+        size_t s = hash_64(seed, m[i].key.p, m[i].key.n) % ARRAY_LEN(table);
 
         while (table[s] && !bytes_equal(m[table[s] - 1].key, m[i].key))
             s = (s + 1) % ARRAY_LEN(table);

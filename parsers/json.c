@@ -304,6 +304,14 @@ bool json_keys_same(struct bytes a, struct bytes b)
     }
 }
 
+/* Secret, so that nobody can make keys collide. */
+static uint64_t seed;
+
+__attribute__((constructor)) static void choose_seed(void)
+{
+    hash_random(&seed, sizeof seed);
+}
+
 bool json_any_keys_same(const struct json_member *m, size_t n)
 {
     static const unsigned slots = 4 * JSON_MAX_MEMBERS;
@@ -314,7 +322,7 @@ bool json_any_keys_same(const struct json_member *m, size_t n)
     memset(table, 0, sizeof(table));
     for (size_t i = 0; i < n; i++) {
         struct key_reader r = key_read(m[i].key);
-        uint64_t h = 0;
+        uint64_t h = seed;
 
         /* Every byte counts here: the members' own hash can be made equal at will. */
         for (int c = key_next(&r); c >= 0; c = key_next(&r))

@@ -2,6 +2,8 @@
 
 #include <endian.h>
 
+#define SENTENCE_END_MAX 8 /* characters that may follow an id and would fit into one */
+
 static bool is_lower_hex(char c)
 {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
@@ -150,11 +152,12 @@ static inline bool id_char(char c)
     return yes[(unsigned char)c];
 }
 
-/* The value behind a key that ended at i. */
+/* The value behind a key that ended at i. Looks no farther than an id may be long: a text may be
+ * full of keys. */
 static bool value_at(struct bytes text, size_t i, struct bytes *id)
 {
     char quote;
-    size_t begin;
+    size_t begin, stop;
 
     i = skip_quote(text, i, &quote);
     i = skip_blanks(text, i);
@@ -163,7 +166,8 @@ static bool value_at(struct bytes text, size_t i, struct bytes *id)
     i = skip_blanks(text, i + 1);
     i = skip_quote(text, i, &quote);
     begin = i;
-    while (i < text.n && id_char(text.p[i]))
+    stop = MIN(text.n, begin + REQUEST_ID_MAX + SENTENCE_END_MAX);
+    while (i < stop && id_char(text.p[i]))
         i++;
     *id = bytes_of(text.p + begin, i - begin);
     if (quote) {

@@ -9,6 +9,9 @@
 #define KEEP_BYTES (1u << 20) /* of the arena, from record to record */
 #define STACK_MEMBERS 4096    /* of all objects being taken apart, one in the other */
 #define FEW_CHILDREN 32       /* searched one by one; with more the table is used */
+#define SCANS_MAX 8           /* of a record's text, for what lies deep in it */
+#define SCANS_FREE (256u << 10)
+#define FEW_NUMBERS 6 /* NAME_2 … NAME_5 */
 #define TABLE_SLOTS (2 * TREE_MAX_NODES)
 
 struct block {
@@ -32,6 +35,7 @@ struct tree {
     struct slot *table; /* children of objects with many, by parent and name */
     uint32_t record;
     size_t n_nodes;
+    size_t scans_left; /* bytes; an object in an object is scanned once for each level above it */
     unsigned depth;
     bool overflowed;
     bool repaired; /* a name held broken bytes */
@@ -87,7 +91,7 @@ char *tree_alloc(struct tree *t, size_t n)
     return p;
 }
 
-struct node *tree_reset(struct tree *t)
+struct node *tree_reset(struct tree *t, size_t record_bytes)
 {
     if (t->blocks && (t->blocks->next || t->blocks->cap > KEEP_BYTES)) {
         size_t sum = 0;
@@ -102,6 +106,7 @@ struct node *tree_reset(struct tree *t)
     t->used = 0;
     t->n_nodes = 0;
     t->n_members = 0;
+    t->scans_left = SCANS_MAX * record_bytes + SCANS_FREE;
     t->depth = 0;
     t->overflowed = false;
     t->repaired = false;
@@ -388,12 +393,21 @@ static bool same(const struct node *n, struct tree_value v)
     return bytes_equal(inner(n->kind, n->value), inner(v.kind, v.text));
 }
 
+/* From the opening quote to behind the closing one. */
 static const char *skip_string(const char *p, const char *end)
 {
-    for (p++; p < end && *p != '"'; p++)
+    uint8_t flags = 0;
+    const char *close;
+
+    /* Most are short. */
+    for (int i = 0; i < 16 && ++p < end; i++) {
+        if (*p == '"')
+            return p + 1;
         if (*p == '\\')
             p++;
-    return p + 1;
+    }
+    close = p < end ? json_string_end(p + 1, end, &flags) : NULL;
+    return close ? close + 1 : end;
 }
 
 bool tree_must_open(struct bytes text)
@@ -417,6 +431,17 @@ bool tree_must_open(struct bytes text)
         p = q;
     }
     return false;
+}
+
+/* Before n bytes are scanned. false, and the tree is given up, when it was too much. */
+static bool may_scan(struct tree *t, size_t n)
+{
+    if (n > t->scans_left) {
+        t->overflowed = true;
+        return false;
+    }
+    t->scans_left -= n;
+    return true;
 }
 
 static void merge(struct tree *t, struct node *o, struct bytes text);
@@ -485,7 +510,8 @@ static void set_value(struct tree *t, struct node *n, struct tree_value v)
 {
     n->kind = v.kind;
     n->value = v.text;
-    if (!is_text(v.kind) || (v.text.p[0] != '{' && v.text.p[0] != '[') || !tree_must_open(v.text))
+    if (!is_text(v.kind) || (v.text.p[0] != '{' && v.text.p[0] != '[') || !may_scan(t, v.text.n) ||
+        !tree_must_open(v.text))
         return;
     if (v.text.p[0] == '{') {
         tree_open(t, n);
@@ -597,22 +623,41 @@ bool tree_place(struct tree *t, struct node *at, const struct path *path, struct
     return place(t, at, path->part, path->n, v);
 }
 
-/* Tries NAME_2, NAME_3 … for the last part. */
+/* What stands at a path, or NULL. */
+static struct node *what_is_at(struct tree *t, struct node *at, const struct bytes *part, size_t n)
+{
+    for (size_t i = 0; i < n && at; i++)
+        at = at->kind == NODE_OBJECT ? tree_child(t, at, part[i]) : NULL;
+    return at;
+}
+
+/* Tries NAME_2, NAME_3 … for the last part. The first few are always tried, as one of them may have
+ * the same value; the others from where it was found last: thousands may have the same name. */
 static void place_numbered(struct tree *t, struct node *at, struct bytes *part, size_t n,
                            struct tree_value v)
 {
+    struct node *there = what_is_at(t, at, part, n);
     struct bytes name = part[n - 1];
     char *to = tree_alloc(t, name.n + 16);
 
+    if (!there) {
+        t->overflowed = true; /* no number helps: it is an object above that is taken */
+        return;
+    }
     memcpy(to, name.p, name.n);
     for (unsigned k = 2; !t->overflowed; k++) {
         char number[12];
-        int digits = snprintf(number, sizeof number, "_%u", k);
+        int digits;
 
+        if (k == FEW_NUMBERS)
+            k = MAX(k, there->numbered + 1u);
+        digits = snprintf(number, sizeof number, "_%u", k);
         memcpy(to + name.n, number, (size_t)digits);
         part[n - 1] = bytes_of(to, name.n + (size_t)digits);
-        if (place(t, at, part, n, v))
-            break;
+        if (!place(t, at, part, n, v))
+            continue;
+        there->numbered = (uint16_t)MAX(k, (unsigned)there->numbered);
+        break;
     }
 }
 
@@ -706,7 +751,7 @@ static void merge(struct tree *t, struct node *o, struct bytes text)
     bool duplicate = false;
     size_t n = 0;
 
-    if (t->depth == TREE_MAX_DEPTH ||
+    if (t->depth == TREE_MAX_DEPTH || !may_scan(t, text.n) ||
         json_scan(text, m, MIN(STACK_MEMBERS - t->n_members, JSON_MAX_MEMBERS), &n, &duplicate) !=
             JSON_OK) {
         t->overflowed = true;

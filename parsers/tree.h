@@ -36,6 +36,7 @@ struct node {
     struct bytes value;
     uint32_t name_hash;
     uint32_t n_children;
+    uint16_t numbered; /* NAME_2 … NAME_numbered are taken */
     uint8_t kind;
     bool shown; /* an object that is written although it is empty */
     bool ours;  /* nothing displaces or enters it */
@@ -46,11 +47,12 @@ struct tree;
 struct tree *tree_create(void);
 void tree_free(struct tree *t);
 
-/* Empties the tree and its arena; big blocks are given back. Returns the root object. */
-struct node *tree_reset(struct tree *t);
+/* Empties the tree and its arena; big blocks are given back. record_bytes: the length of what will
+ * be put into it, which bounds the work. Returns the root object. */
+struct node *tree_reset(struct tree *t, size_t record_bytes);
 
-/* Whether something did not fit TREE_MAX_NODES or TREE_MAX_DEPTH since tree_reset: the tree is then
- * incomplete. */
+/* Whether something did not fit TREE_MAX_NODES or TREE_MAX_DEPTH since tree_reset, had no place, or
+ * would have cost more time than its length is worth: the tree is then incomplete. */
 bool tree_overflowed(const struct tree *t);
 
 /* n bytes that live until tree_reset. */
