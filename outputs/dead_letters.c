@@ -77,7 +77,8 @@ static int open_folder(int data, const char *name, const struct stat *owner, str
     if (fd < 0)
         return error_set(e, "folder %s cannot be opened: %s", name, strerror(errno));
     /* `barge replay` may be called by root for an agent that is not. */
-    if (made && geteuid() == 0 && fchown(fd, owner->st_uid, owner->st_gid) < 0)
+    if (made && geteuid() == 0 && owner->st_uid != 0 &&
+        fchown(fd, owner->st_uid, owner->st_gid) < 0)
         log_warn("a folder cannot be given to the owner of data_dir", LOG_STR("folder", name));
     return fd;
 }

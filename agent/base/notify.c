@@ -1,7 +1,10 @@
 #include "agent/base/notify.h"
 
+#include "agent/base/clock.h"
+
 #include <errno.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -28,6 +31,15 @@ void notify_state(const char *state)
         /* A service manager that does not listen finds out by its own time-out. */
     }
     close(fd);
+}
+
+void notify_reloading(void)
+{
+    char state[80];
+
+    snprintf(state, sizeof state, "RELOADING=1\nMONOTONIC_USEC=%llu",
+             (unsigned long long)clock_mono_ns() / 1000);
+    notify_state(state);
 }
 
 uint64_t notify_watchdog_ms(void)

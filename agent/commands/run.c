@@ -10,6 +10,8 @@
 #include "agent/base/strbuf.h"
 #include "agent/base/version.h"
 #include "agent/buffer/buffer.h"
+#include "agent/commands/confine.h"
+#include "agent/commands/signals.h"
 #include "agent/config/config.h"
 #include "agent/config/config_value.h"
 #include "agent/inputs/docker.h"
@@ -25,16 +27,14 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
-#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define STUCK_MS 10000 /* a round of the loop that takes longer is no progress */
+#define STOP_EXTRA_MS 10000
 #define UPKEEP_MS 1000 /* while something waits for room or for the disk */
 
 struct agent {
@@ -51,12 +51,14 @@ struct agent {
     struct gelf_input *gelf;
     struct replay_input *replay;
     struct status *status;
-    int signal_fd;
-    struct loop_io *signals;
+    int status_fd;               /* until status takes it */
+    struct gelf_sockets sockets; /* until gelf takes them */
     struct loop_timer *upkeep, *watchdog;
     uint64_t watchdog_ms;
     _Atomic bool room; /* the buffer says that there may be room, or that more is durable */
     _Atomic bool running;
+    _Atomic(const char *) stop_signal; /* the name of the one that asks for it */
+    _Atomic bool reload_wanted;
     bool stopping;
 };
 
@@ -93,8 +95,6 @@ static void *set_output(struct agent *a, void *output)
     return old;
 }
 
-/* ---- turns ---- */
-
 static void tell_room(struct agent *a)
 {
     if (a->docker) {
@@ -109,6 +109,110 @@ static void tell_room(struct agent *a)
     }
 }
 
+static void upkeep(void *arg)
+{
+    struct agent *a = arg;
+
+    atomic_store(&a->room, true);
+}
+
+static void pet_watchdog(void *arg)
+{
+    struct agent *a = arg;
+
+    notify_state("WATCHDOG=1");
+    loop_timer_set(a->watchdog, a->watchdog_ms / 2);
+}
+
+/* ---- configuration, again ---- */
+
+static void report_problems(const char *path, const struct config_problems *p)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        if (p->list[i].line)
+            fprintf(stderr, "%s:%u:%u: %s\n", path, p->list[i].line, p->list[i].column,
+                    p->list[i].text);
+        else
+            fprintf(stderr, "%s: %s\n", path ? path : "barge", p->list[i].text);
+    }
+}
+
+/* Takes over what can be had without a restart; names what cannot. */
+static void take_over(struct agent *a, const struct config *fresh)
+{
+    struct strbuf names = {0};
+
+    a->config->log_level = fresh->log_level;
+    a->config->log_format = fresh->log_format;
+    log_init(fresh->log_level, fresh->log_format);
+    if (a->output_ops->reload)
+        a->output_ops->reload(a->output);
+    log_info("configuration reloaded: log settings, credentials and certificates",
+             LOG_STR("file", a->config_path ? a->config_path : ""));
+    config_differences(a->config, fresh, &names);
+    if (names.n)
+        log_warn("settings have changed that take effect at the next start",
+                 LOG_BYTES("settings", strbuf_bytes(&names)));
+    strbuf_fini(&names);
+}
+
+static void reload(struct agent *a)
+{
+    struct config_problems problems = {0};
+    struct config *fresh;
+
+    notify_reloading();
+    fresh = config_load(a->config_path, &problems);
+    if (fresh) {
+        take_over(a, fresh);
+        config_free(fresh);
+    } else {
+        report_problems(a->config_path, &problems);
+        log_error("configuration not reloaded: the old one stays in force",
+                  LOG_STR("file", a->config_path ? a->config_path : ""),
+                  LOG_STR("first_problem", problems.list[0].text), LOG_U64("problems", problems.n));
+    }
+    config_problems_fini(&problems);
+    notify_state("READY=1");
+}
+
+/* ---- signals ---- */
+
+/* Both in the thread of the signals. */
+static void on_reload_signal(void *arg)
+{
+    struct agent *a = arg;
+
+    atomic_store(&a->reload_wanted, true);
+    if (atomic_load(&a->running))
+        loop_wake(a->loop);
+}
+
+static void on_stop_signal(void *arg, const char *name)
+{
+    struct agent *a = arg;
+
+    atomic_store(&a->stop_signal, name);
+    loop_wake(a->loop);
+}
+
+/* false when the agent is to stop. */
+static bool heed_signals(struct agent *a)
+{
+    const char *name = atomic_load(&a->stop_signal);
+
+    if (name && !a->stopping) {
+        log_info("stopping", LOG_STR("signal", name));
+        a->stopping = true;
+        loop_stop(a->loop);
+    }
+    if (!a->stopping && atomic_exchange(&a->reload_wanted, false))
+        reload(a);
+    return !a->stopping;
+}
+
+/* ---- turns ---- */
+
 /* The end of each round of the loop: files get their share, then everything that this round brought
  * is committed at once. */
 static bool turn(void *arg)
@@ -116,7 +220,7 @@ static bool turn(void *arg)
     struct agent *a = arg;
     bool more = false;
 
-    if (a->stopping)
+    if (!heed_signals(a))
         return false;
     if (atomic_exchange(&a->room, false))
         tell_room(a);
@@ -136,99 +240,6 @@ static bool turn(void *arg)
         (metric_get(M_BUFFER_FULL) || metric_get(M_DOCKER_AT_RISK) || metric_get(M_DOCKER_HELD)))
         loop_timer_set(a->upkeep, UPKEEP_MS);
     return more;
-}
-
-static void upkeep(void *arg)
-{
-    struct agent *a = arg;
-
-    atomic_store(&a->room, true);
-}
-
-static void pet_watchdog(void *arg)
-{
-    struct agent *a = arg;
-
-    notify_state("WATCHDOG=1");
-    loop_timer_set(a->watchdog, a->watchdog_ms / 2);
-}
-
-/* ---- signals ---- */
-
-static void report_problems(const char *path, const struct config_problems *p)
-{
-    for (size_t i = 0; i < p->n; i++) {
-        if (p->list[i].line)
-            fprintf(stderr, "%s:%u:%u: %s\n", path, p->list[i].line, p->list[i].column,
-                    p->list[i].text);
-        else
-            fprintf(stderr, "%s: %s\n", path ? path : "barge", p->list[i].text);
-    }
-}
-
-/* What can be had without a restart: the log's level and format, credentials and certificates. */
-static void reload(struct agent *a)
-{
-    struct config_problems problems = {0};
-    struct config *fresh = config_load(a->config_path, &problems);
-    struct strbuf old_text = {0}, new_text = {0};
-
-    notify_state("RELOADING=1");
-    if (!fresh) {
-        report_problems(a->config_path, &problems);
-        log_info("configuration not reloaded: the old one stays in force",
-                 LOG_STR("file", a->config_path ? a->config_path : ""),
-                 LOG_U64("problems", problems.n));
-    } else {
-        a->config->log_level = fresh->log_level;
-        a->config->log_format = fresh->log_format;
-        log_init(fresh->log_level, fresh->log_format);
-        if (a->output_ops->reload)
-            a->output_ops->reload(a->output);
-        config_print(a->config, &old_text);
-        config_print(fresh, &new_text);
-        log_info("configuration reloaded: log settings, credentials and certificates",
-                 LOG_STR("file", a->config_path ? a->config_path : ""));
-        if (!bytes_equal(strbuf_bytes(&old_text), strbuf_bytes(&new_text)))
-            log_info("other settings have changed and take effect at the next start");
-        config_free(fresh);
-    }
-    strbuf_fini(&old_text);
-    strbuf_fini(&new_text);
-    config_problems_fini(&problems);
-    notify_state("READY=1");
-}
-
-static void on_signal(void *arg, uint32_t events)
-{
-    struct agent *a = arg;
-    struct signalfd_siginfo info;
-
-    (void)events;
-    if (read(a->signal_fd, &info, sizeof info) != sizeof info)
-        return;
-    if (info.ssi_signo == SIGHUP) {
-        reload(a);
-        return;
-    }
-    log_info("stopping", LOG_STR("signal", info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM"));
-    a->stopping = true;
-    loop_stop(a->loop);
-}
-
-/* Once we are stopping, a second signal ends the process at once: nothing is lost by that. */
-static void *second_signal(void *arg)
-{
-    sigset_t set;
-    int sig;
-
-    (void)arg;
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    if (sigwait(&set, &sig) == 0)
-        _exit(0);
-    return NULL;
 }
 
 /* ---- status ---- */
@@ -317,6 +328,41 @@ static int make_folders(const char *path, struct error *e)
     return rc;
 }
 
+/* Whoever owns what we write to could put something else there. Root may own the folder above: it
+ * could do that anyway, and hands volumes to others. */
+static int check_owner(const char *path, bool or_root, struct error *e)
+{
+    uid_t own = geteuid();
+    struct stat st;
+
+    if (stat(path, &st) < 0)
+        return errno == ENOENT ? 0 : error_set(e, "data_dir: %s: %s", path, strerror(errno));
+    if (st.st_uid == own || (or_root && st.st_uid == 0))
+        return 0;
+    return error_set(e,
+                     "data_dir: %s belongs to user %lu, and barge runs as user %lu; run it as that "
+                     "user, give the folder and all that is in it to this one (chown -R), or "
+                     "choose another",
+                     path, (unsigned long)st.st_uid, (unsigned long)own);
+}
+
+static int make_data_dir(const char *path, struct error *e)
+{
+    static const char *const folders[] = {"buffer", "dead-letters", "replay"};
+    struct strbuf below = {0};
+    int rc = 0;
+
+    if (make_folders(path, e) < 0 || check_owner(path, true, e) < 0)
+        return -1;
+    for (size_t i = 0; rc == 0 && i < ARRAY_LEN(folders); i++) {
+        strbuf_clear(&below);
+        strbuf_printf(&below, "%s/%s", path, folders[i]);
+        rc = check_owner(below.p, false, e);
+    }
+    strbuf_fini(&below);
+    return rc;
+}
+
 /* First line of a small file, without its line end; 0 when there is none. */
 static size_t first_line(const char *path, char *to, size_t cap)
 {
@@ -357,8 +403,6 @@ static int open_buffer(struct agent *a, bool *newer, struct error *e)
     const struct buffer_settings *s = &a->config->buffer;
     char dir[PATH_MAX];
 
-    if (make_folders(a->config->data_dir, e) < 0)
-        return -1;
     if ((size_t)snprintf(dir, sizeof dir, "%s/buffer", a->config->data_dir) >= sizeof dir)
         return error_set(e, "data_dir is too long");
     a->buffer = buffer_open(
@@ -417,7 +461,7 @@ static int start_inputs(struct agent *a, struct error *e)
             return -1;
     }
     if (c->gelf.udp[0] || c->gelf.tcp[0]) {
-        a->gelf = gelf_input_start(&c->gelf, a->loop, a->intake, find_origin, a, e);
+        a->gelf = gelf_input_start(&c->gelf, &a->sockets, a->loop, a->intake, find_origin, a, e);
         if (!a->gelf)
             return -1;
     }
@@ -425,29 +469,60 @@ static int start_inputs(struct agent *a, struct error *e)
     return a->replay ? 0 : -1;
 }
 
-static int start(struct agent *a, bool *newer, struct error *e)
+/* What takes rights that are given up afterwards. */
+static int open_sockets(struct agent *a, struct error *e)
+{
+    const struct config *c = a->config;
+
+    if (c->status_listen[0] && (a->status_fd = status_listen(c->status_listen, e)) < 0)
+        return -1;
+    return gelf_sockets_open(&c->gelf, &a->sockets, e);
+}
+
+static int start_output(struct agent *a, struct error *e)
 {
     void *output;
 
-    a->loop = loop_create();
-    if (open_buffer(a, newer, e) < 0 || open_pipeline(a, e) < 0)
-        return -1;
     a->output_ops = output_kinds[a->config->output_kind];
     output =
         a->output_ops->start(&(struct output_options){.config = a->config, .buffer = a->buffer}, e);
     if (!output)
         return -1;
     set_output(a, output);
-    a->status = NULL;
-    if (a->config->status_listen[0]) {
-        a->status =
-            status_start(a->config->status_listen, fill_figures, is_healthy, is_ready, a, e);
-        if (!a->status)
-            return -1;
-    }
-    if (start_inputs(a, e) < 0)
+    return 0;
+}
+
+static int start_status(struct agent *a, struct error *e)
+{
+    int fd = a->status_fd;
+
+    if (fd < 0)
+        return 0;
+    a->status_fd = -1;
+    a->status =
+        status_start(fd, a->config->status_listen, fill_figures, is_healthy, is_ready, a, e);
+    return a->status ? 0 : -1;
+}
+
+static int start(struct agent *a, bool *newer, struct error *e)
+{
+    struct error no_sockets;
+    bool listening;
+
+    a->loop = loop_create();
+    if (make_data_dir(a->config->data_dir, e) < 0)
         return -1;
-    a->signals = loop_io_add(a->loop, a->signal_fd, EPOLLIN, on_signal, a);
+    listening = open_sockets(a, &no_sockets) == 0;
+    confine_enter(a->config_path, a->config);
+    signals_start(on_reload_signal, a);
+    /* A second agent on the same data_dir is to hear of that, not of the sockets. */
+    if (open_buffer(a, newer, e) < 0)
+        return -1;
+    if (!listening)
+        return error_set(e, "%s", no_sockets.text);
+    if (open_pipeline(a, e) < 0 || start_output(a, e) < 0 || start_status(a, e) < 0 ||
+        start_inputs(a, e) < 0)
+        return -1;
     a->upkeep = loop_timer_add(a->loop, upkeep, a);
     a->watchdog = loop_timer_add(a->loop, pet_watchdog, a);
     a->watchdog_ms = notify_watchdog_ms();
@@ -475,42 +550,51 @@ static void stop(struct agent *a)
     if (output)
         a->output_ops->stop(output, a->config->shutdown_timeout_ms);
     status_stop(a->status);
+    if (a->status_fd >= 0)
+        close(a->status_fd);
+    gelf_sockets_close(&a->sockets);
     intake_free(a->intake);
     encoder_free(a->encoder);
     if (a->buffer)
         buffer_close(a->buffer);
-    if (a->loop) {
-        loop_io_remove(&a->signals);
-        loop_timer_remove(&a->upkeep);
-        loop_timer_remove(&a->watchdog);
-        loop_destroy(a->loop);
-    }
+    loop_timer_remove(&a->upkeep);
+    loop_timer_remove(&a->watchdog);
+    loop_destroy(a->loop);
 }
 
-static int block_signals(void)
+static void tell_running(const struct agent *a)
 {
-    sigset_t set;
+    struct strbuf destination = {0};
 
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN);
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
-    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    add_destination(&destination, a->config);
+    log_info("barge is running", LOG_STR("version", BARGE_VERSION),
+             LOG_STR("data_dir", a->config->data_dir), LOG_STR("output", a->output_ops->name),
+             LOG_STR("to", destination.p));
+    strbuf_fini(&destination);
+    notify_state("READY=1");
+}
+
+/* The service manager is told how long a stop may take: handing over, and the disk after it. */
+static void tell_stopping(const struct agent *a)
+{
+    char state[80];
+
+    snprintf(state, sizeof state, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%llu",
+             (unsigned long long)(a->config->shutdown_timeout_ms + STOP_EXTRA_MS) * 1000);
+    notify_state(state);
 }
 
 int command_run(const char *config_path)
 {
-    struct agent a = {.config_path = config_path, .output_lock = PTHREAD_MUTEX_INITIALIZER};
+    /* The thread of the signals knows it to the end of the process. */
+    static struct agent a = {
+        .output_lock = PTHREAD_MUTEX_INITIALIZER, .status_fd = -1, .sockets = {-1, -1}};
     struct config_problems problems = {0};
-    struct strbuf destination = {0};
     struct error error = {""};
-    pthread_t second;
     bool newer = false;
     int status = 0;
 
+    a.config_path = config_path;
     a.config = config_load(config_path, &problems);
     if (!a.config) {
         report_problems(config_path, &problems);
@@ -520,27 +604,19 @@ int command_run(const char *config_path)
     config_problems_fini(&problems);
     log_init(a.config->log_level, a.config->log_format);
     umask(077);
-    a.signal_fd = block_signals();
-    if (a.signal_fd < 0)
-        base_die("no signal descriptor: %s", strerror(errno));
+    signals_block();
     if (start(&a, &newer, &error) < 0) {
         log_error("cannot start", LOG_STR("why", error.text));
         status = newer ? 2 : 1;
     } else {
+        signals_expect_stop(on_stop_signal);
         atomic_store(&a.running, true);
-        add_destination(&destination, a.config);
-        log_info("barge is running", LOG_STR("version", BARGE_VERSION),
-                 LOG_STR("data_dir", a.config->data_dir), LOG_STR("output", a.output_ops->name),
-                 LOG_STR("to", destination.p));
-        strbuf_fini(&destination);
-        notify_state("READY=1");
+        loop_wake(a.loop); /* for a SIGHUP that came while starting */
+        tell_running(&a);
         loop_run(a.loop);
-        notify_state("STOPPING=1");
+        tell_stopping(&a);
     }
-    if (pthread_create(&second, NULL, second_signal, NULL) == 0)
-        pthread_detach(second);
     stop(&a);
-    close(a.signal_fd);
     config_free(a.config);
     return status;
 }

@@ -139,5 +139,8 @@ struct strbuf;
 /* The effective configuration as YAML in the order of the table, defaults included; passwords
  * inside URLs masked. */
 void config_print(const struct config *c, struct strbuf *to);
+/* The paths of the settings in which a and b differ, "inputs.gelf.udp, buffer.max_size"; passwords
+ * inside URLs count, and are not shown. */
+void config_differences(const struct config *a, const struct config *b, struct strbuf *to);
 
 #endif

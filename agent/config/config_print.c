@@ -188,3 +188,39 @@ void config_print(const struct config *c, struct strbuf *to)
         before = s->path;
     }
 }
+
+/* A value with its passwords; never to be shown. */
+static void add_whole(struct strbuf *to, const struct config *c, const struct setting *s)
+{
+    const void *at = (const char *)c + s->at;
+
+    if (s->type == SET_MASKED)
+        strbuf_add_str(to, *(char *const *)at);
+    else if (s->type == SET_MASKED_LIST)
+        for (char *const *p = *(char **const *)at; *p; p++)
+            strbuf_add(to, *p, strlen(*p) + 1);
+    else
+        add_value(to, c, s);
+}
+
+void config_differences(const struct config *a, const struct config *b, struct strbuf *to)
+{
+    struct strbuf one = {0}, other = {0};
+
+    for (size_t i = 0; i < config_table_size; i++) {
+        const struct setting *s = &config_table[i];
+        bool differ = is_shown(a, s) != is_shown(b, s);
+
+        if (is_shown(a, s) && is_shown(b, s)) {
+            strbuf_clear(&one);
+            strbuf_clear(&other);
+            add_whole(&one, a, s);
+            add_whole(&other, b, s);
+            differ = !bytes_equal(strbuf_bytes(&one), strbuf_bytes(&other));
+        }
+        if (differ)
+            strbuf_printf(to, "%s%s", to->n ? ", " : "", s->path);
+    }
+    strbuf_fini(&one);
+    strbuf_fini(&other);
+}

@@ -14,11 +14,20 @@ struct gelf_input;
 /* Looks a container up by its id; may be NULL. */
 typedef const struct origin *(*gelf_origin_fn)(void *arg, struct bytes container_id);
 
-/* Binds and begins to receive. Sockets passed by systemd (LISTEN_FDS) that fit take the place of
- * binding. NULL with *e when an address cannot be bound. */
-struct gelf_input *gelf_input_start(const struct gelf_settings *s, struct loop *loop,
-                                    struct intake *in, gelf_origin_fn origin, void *origin_arg,
-                                    struct error *e);
+struct gelf_sockets {
+    int udp, tcp; /* -1: off */
+};
+
+/* Binds what s asks for; sockets passed by systemd (LISTEN_FDS) that fit take the place of binding.
+ * Before other threads run and before rights are given up (ports below 1024, large socket buffers).
+ * -1 with *e when an address cannot be bound; nothing is open then. */
+int gelf_sockets_open(const struct gelf_settings *s, struct gelf_sockets *to, struct error *e);
+void gelf_sockets_close(struct gelf_sockets *s);
+
+/* Begins to receive from sockets, taken over in any case. NULL with *e when the kernel refuses. */
+struct gelf_input *gelf_input_start(const struct gelf_settings *s, struct gelf_sockets *sockets,
+                                    struct loop *loop, struct intake *in, gelf_origin_fn origin,
+                                    void *origin_arg, struct error *e);
 
 /* There may be room in the buffer again: streams that wait go on. */
 void gelf_input_room(struct gelf_input *g);

@@ -19,6 +19,7 @@
 #include <netdb.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 #define BATCHES_PER_TURN 16 /* 1,024 datagrams, then the other sources have their turn */
 #define BATCHES_AT_END 1024 /* 65,536: more than a socket buffer of 16 MiB holds of small ones */
@@ -197,20 +198,40 @@ static enum intake_result on_stream_message(void *arg, struct bytes message)
 
 /* ---- life ---- */
 
-static int start_udp(struct gelf_input *g, const struct gelf_settings *s, struct error *e)
+int gelf_sockets_open(const struct gelf_settings *s, struct gelf_sockets *to, struct error *e)
 {
-    int fd = gelf_socket_open(s->udp, SOCK_DGRAM, e);
+    bool ok;
 
-    if (fd < 0)
-        return -1;
-    g->udp = gelf_udp_create(fd, s->receive_buffer_bytes);
+    *to = (struct gelf_sockets){-1, -1};
+    ok = (!s->udp[0] || (to->udp = gelf_socket_open(s->udp, SOCK_DGRAM, e)) >= 0) &&
+         (!s->tcp[0] || (to->tcp = gelf_socket_open(s->tcp, SOCK_STREAM, e)) >= 0);
+    gelf_socket_forget_passed();
+    if (to->udp >= 0)
+        gelf_udp_ask_for_buffer(to->udp, s->receive_buffer_bytes);
+    if (!ok)
+        gelf_sockets_close(to);
+    return ok ? 0 : -1;
+}
+
+void gelf_sockets_close(struct gelf_sockets *s)
+{
+    if (s->udp >= 0)
+        close(s->udp);
+    if (s->tcp >= 0)
+        close(s->tcp);
+    *s = (struct gelf_sockets){-1, -1};
+}
+
+static int start_udp(struct gelf_input *g, int fd, struct error *e)
+{
+    g->udp = gelf_udp_create(fd);
     g->udp_io = loop_io_add(g->loop, fd, EPOLLIN, on_readable, g);
     if (!g->udp_io)
         return error_set(e, "inputs.gelf: cannot wait for datagrams: %s", strerror(errno));
     return 0;
 }
 
-static int start_tcp(struct gelf_input *g, const struct gelf_settings *s, struct error *e)
+static int start_tcp(struct gelf_input *g, const struct gelf_settings *s, int fd, struct error *e)
 {
     struct gelf_tcp_options o = {.in = g->in,
                                  .take = on_stream_message,
@@ -218,10 +239,7 @@ static int start_tcp(struct gelf_input *g, const struct gelf_settings *s, struct
                                  .when_full_ms = s->tcp_when_full_ms,
                                  .max_message_bytes = s->max_message_bytes,
                                  .max_pending_bytes = s->max_pending_bytes};
-    int fd = gelf_socket_open(s->tcp, SOCK_STREAM, e);
 
-    if (fd < 0)
-        return -1;
     g->tcp = gelf_tcp_create(fd, g->loop, &o, e);
     return g->tcp ? 0 : -1;
 }
@@ -238,13 +256,15 @@ static void close_all(struct gelf_input *g)
     free(g);
 }
 
-struct gelf_input *gelf_input_start(const struct gelf_settings *s, struct loop *loop,
-                                    struct intake *in, gelf_origin_fn origin, void *origin_arg,
-                                    struct error *e)
+struct gelf_input *gelf_input_start(const struct gelf_settings *s, struct gelf_sockets *sockets,
+                                    struct loop *loop, struct intake *in, gelf_origin_fn origin,
+                                    void *origin_arg, struct error *e)
 {
     struct gelf_input *g = base_calloc(1, sizeof *g);
+    int udp = sockets->udp, tcp = sockets->tcp;
     bool ok;
 
+    *sockets = (struct gelf_sockets){-1, -1};
     g->loop = loop;
     g->in = in;
     g->max_message = s->max_message_bytes;
@@ -254,8 +274,11 @@ struct gelf_input *gelf_input_start(const struct gelf_settings *s, struct loop *
     g->records =
         gelf_records_create(in, origin, origin_arg, s->max_pending_bytes, s->max_message_bytes);
     g->timer = loop_timer_add(loop, on_timer, g);
-    ok = (!s->udp[0] || start_udp(g, s, e) == 0) && (!s->tcp[0] || start_tcp(g, s, e) == 0);
-    gelf_socket_forget_passed();
+    ok = udp < 0 || start_udp(g, udp, e) == 0;
+    if (ok)
+        ok = tcp < 0 || start_tcp(g, s, tcp, e) == 0;
+    else if (tcp >= 0)
+        close(tcp);
     if (!ok) {
         close_all(g);
         return NULL;

@@ -29,9 +29,9 @@ struct gelf_udp {
 
 /* The kernel grants twice what was asked for, to cover its own bookkeeping; told here is what
  * counts for the knob. */
-static void ask_for_buffer(int fd, uint64_t want)
+void gelf_udp_ask_for_buffer(int fd, uint64_t bytes)
 {
-    int n = (int)MIN(want, (uint64_t)INT_MAX / 2), granted = 0;
+    int n = (int)MIN(bytes, (uint64_t)INT_MAX / 2), granted = 0;
     socklen_t size = sizeof granted;
 
     if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &n, sizeof n) < 0)
@@ -60,7 +60,7 @@ static bool kernel_drops(int fd, uint32_t *drops)
     return true;
 }
 
-struct gelf_udp *gelf_udp_create(int fd, uint64_t receive_buffer)
+struct gelf_udp *gelf_udp_create(int fd)
 {
     struct gelf_udp *u = base_calloc(1, sizeof *u);
 
@@ -73,7 +73,6 @@ struct gelf_udp *gelf_udp_create(int fd, uint64_t receive_buffer)
                                                 .msg_iov = &u->part[i],
                                                 .msg_iovlen = 1};
     }
-    ask_for_buffer(fd, receive_buffer);
     u->cannot_tell = !kernel_drops(fd, &u->dropped);
     if (u->cannot_tell)
         log_warn("this kernel does not tell how many datagrams it drops (SO_MEMINFO)");

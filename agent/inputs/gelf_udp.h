@@ -16,9 +16,12 @@ struct gelf_udp;
 /* A datagram; d is valid during the call. */
 typedef void (*gelf_udp_fn)(void *arg, const struct sockaddr_storage *from, struct bytes d);
 
-/* fd: a bound datagram socket, taken over. Asks for receive_buffer bytes of socket buffer (by
- * SO_RCVBUFFORCE, then SO_RCVBUF); what was granted is logged, and the knob when it is less. */
-struct gelf_udp *gelf_udp_create(int fd, uint64_t receive_buffer);
+/* Asks for bytes of socket buffer (by SO_RCVBUFFORCE, which takes a right that may be gone later,
+ * then SO_RCVBUF); what was granted is logged, and the knob when it is less. */
+void gelf_udp_ask_for_buffer(int fd, uint64_t bytes);
+
+/* fd: a bound datagram socket, taken over. */
+struct gelf_udp *gelf_udp_create(int fd);
 
 /* Closes. NULL is fine. */
 void gelf_udp_free(struct gelf_udp *u);

@@ -156,7 +156,7 @@ static int listen_on(const struct addrinfo *a)
 }
 
 /* host:port or [v6]:port, into a listening socket. */
-static int open_socket(const char *address, struct error *e)
+int status_listen(const char *address, struct error *e)
 {
     static const struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
                                           .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
@@ -197,18 +197,14 @@ static unsigned port_of(int fd)
     return ntohs(a.any.sa_family == AF_INET6 ? a.v6.sin6_port : a.v4.sin_port);
 }
 
-struct status *status_start(const char *listen_address, void (*fill_fn)(void *arg),
+struct status *status_start(int fd, const char *address, void (*fill_fn)(void *arg),
                             bool (*healthy)(void *arg, struct strbuf *why),
                             bool (*ready)(void *arg, struct strbuf *why), void *arg,
                             struct error *e)
 {
-    struct status *s;
+    struct status *s = base_calloc(1, sizeof *s);
     struct strbuf where = {0};
-    int fd = open_socket(listen_address, e);
 
-    if (fd < 0)
-        return NULL;
-    s = base_calloc(1, sizeof *s);
     *s = (struct status){.port = port_of(fd),
                          .began_ms = clock_mono_ms(),
                          .fill = fill_fn,
@@ -221,14 +217,13 @@ struct status *status_start(const char *listen_address, void (*fill_fn)(void *ar
         MHD_OPTION_CONNECTION_TIMEOUT, CONNECTION_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
     if (!s->daemon) {
-        error_set(e, "status.listen: the pages cannot be started on %s: %s", listen_address,
+        error_set(e, "status.listen: the pages cannot be started on %s: %s", address,
                   strerror(errno));
         close(fd);
         free(s);
         return NULL;
     }
-    strbuf_printf(&where, "%.*s:%u", (int)(strrchr(listen_address, ':') - listen_address),
-                  listen_address, s->port);
+    strbuf_printf(&where, "%.*s:%u", (int)(strrchr(address, ':') - address), address, s->port);
     log_info("status pages", LOG_STR("address", where.p));
     strbuf_fini(&where);
     return s;

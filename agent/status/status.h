@@ -17,11 +17,15 @@
 
 struct status;
 
-/* Listens on "host:port" (checked by config; port 0: the kernel chooses, and the log says which).
- * fill brings figures up to date before they are shown; healthy and ready return false with a
- * reason added to why; each may be NULL. All are called in the thread of the pages, with arg. NULL
- * with *e when the address cannot be had. */
-struct status *status_start(const char *listen, void (*fill)(void *arg),
+/* Listens on "host:port" (checked by config; port 0: the kernel chooses). Returns a descriptor, -1
+ * with *e when the address cannot be had. Before rights are given up: ports below 1024. */
+int status_listen(const char *address, struct error *e);
+
+/* Serves the pages on fd, from status_listen(address), taken over in any case; the log says which
+ * port it is. fill brings figures up to date before they are shown; healthy and ready return false
+ * with a reason added to why; each may be NULL. All are called in the thread of the pages, with
+ * arg. NULL with *e when that cannot be had. */
+struct status *status_start(int fd, const char *address, void (*fill)(void *arg),
                             bool (*healthy)(void *arg, struct strbuf *why),
                             bool (*ready)(void *arg, struct strbuf *why), void *arg,
                             struct error *e);

@@ -8,7 +8,7 @@ import sys
 
 LAYERS = [
     ("agent/base",),
-    ("agent/loop", "agent/config", "agent/buffer"),
+    ("agent/loop", "agent/config", "agent/buffer", "agent/sandbox"),
     ("parsers",),
     ("outputs",),
     ("agent/pipeline",),

@@ -217,13 +217,23 @@ static void scene_init(struct scene *s)
     loop_set_turn(s->loop, on_turn, s);
 }
 
+static struct gelf_input *open_and_start(struct scene *s, gelf_origin_fn origin, void *arg,
+                                         struct error *e)
+{
+    struct gelf_sockets sockets;
+
+    if (gelf_sockets_open(&s->settings, &sockets, e) < 0)
+        return NULL;
+    return gelf_input_start(&s->settings, &sockets, s->loop, &s->in, origin, arg, e);
+}
+
 static void scene_start(struct scene *s, gelf_origin_fn origin, void *arg)
 {
     struct error e;
 
     for (int m = 0; m < METRIC_COUNT; m++)
         s->metric[m] = metric_get((enum metric)m);
-    s->input = gelf_input_start(&s->settings, s->loop, &s->in, origin, arg, &e);
+    s->input = open_and_start(s, origin, arg, &e);
     if (!s->input)
         fail_msg("%s", e.text);
     s->client = client_to(SOCK_DGRAM, s->udp_port);
@@ -1013,13 +1023,13 @@ static void addresses(void **state)
     }
     scene_init(&s);
     snprintf(s.udp, sizeof s.udp, "192.0.2.1:9");
-    assert_null(gelf_input_start(&s.settings, s.loop, &s.in, NULL, NULL, &e));
+    assert_null(open_and_start(&s, NULL, NULL, &e));
     assert_non_null(strstr(e.text, "192.0.2.1:9"));
     snprintf(s.udp, sizeof s.udp, "noport");
-    assert_null(gelf_input_start(&s.settings, s.loop, &s.in, NULL, NULL, &e));
+    assert_null(open_and_start(&s, NULL, NULL, &e));
     assert_non_null(strstr(e.text, "noport"));
     s.udp[0] = s.tcp[0] = '\0';
-    s.input = gelf_input_start(&s.settings, s.loop, &s.in, NULL, NULL, &e);
+    s.input = open_and_start(&s, NULL, NULL, &e);
     assert_non_null(s.input);
     s.client = dup(0);
     scene_fini(&s);

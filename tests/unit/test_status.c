@@ -80,7 +80,9 @@ static const char *body_of(const struct strbuf *answer)
 static struct status *start(void)
 {
     struct error e = {""};
-    struct status *s = status_start("127.0.0.1:0", fill, healthy, NULL, NULL, &e);
+    int fd = status_listen("127.0.0.1:0", &e);
+    struct status *s =
+        fd < 0 ? NULL : status_start(fd, "127.0.0.1:0", fill, healthy, NULL, NULL, &e);
 
     if (!s)
         fail_msg("%s", e.text);
@@ -166,7 +168,7 @@ static void taken_address_is_told(void **state)
 
     (void)state;
     snprintf(address, sizeof address, "127.0.0.1:%u", status_port(s));
-    assert_null(status_start(address, NULL, NULL, NULL, NULL, &e));
+    assert_int_equal(status_listen(address, &e), -1);
     assert_non_null(strstr(e.text, "in use"));
     assert_non_null(strstr(e.text, address));
     status_stop(s);

@@ -1,0 +1,89 @@
+#include "agent/commands/confine.h"
+
+#include "agent/base/strbuf.h"
+#include "agent/inputs/docker_places.h"
+#include "agent/sandbox/sandbox.h"
+#include "outputs/file/day_file.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool is_folder(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* Containers folders come and go with their engine, and a rule stays with the folder that it was
+ * made for: the parent, the engine's own folder, is what lasts. With no such folder there yet it
+ * may be made, or mounted, anywhere above: then there is nothing to make a rule for. */
+static void may_read_containers(struct sandbox *s, const struct docker_settings *d)
+{
+    char *places[DOCKER_PLACES_MAX] = {base_strdup(d->containers)};
+    bool automatic = strcmp(d->containers, "auto") == 0, some = false;
+    size_t n = 1;
+
+    if (automatic) {
+        free(places[0]);
+        n = docker_places_find(places);
+        sandbox_may_read(s, "/var/lib"); /* where one usually appears */
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (is_folder(places[i])) {
+            sandbox_may_reread(s, places[i]);
+            sandbox_may_read(s, places[i]);
+            some = true;
+        }
+        free(places[i]);
+    }
+    if (!some)
+        sandbox_may_read_all(s);
+}
+
+/* The folders of daily files may be somebody else's, whom root writes for. */
+static void may_write_output(struct sandbox *s, const char *pattern)
+{
+    struct strbuf folder = {0};
+    struct error e;
+    struct stat st;
+    size_t n = strcspn(pattern, "%");
+
+    while (n > 0 && pattern[n - 1] != '/')
+        n--;
+    strbuf_add_str(&folder, pattern[0] == '/' ? "" : "./");
+    strbuf_add(&folder, pattern, n);
+    /* When it cannot be made, the output's start says so. */
+    if (day_file_make_folders(folder.p, &e) == 0 && sandbox_may_write(s, folder.p) &&
+        stat(folder.p, &st) == 0 && st.st_uid != geteuid())
+        sandbox_keep_override(s);
+    strbuf_fini(&folder);
+}
+
+static void may_read_secrets(struct sandbox *s, const struct elasticsearch_settings *es)
+{
+    const char *const files[] = {es->password_file, es->api_key_file, es->tls.ca_file,
+                                 es->tls.cert_file, es->tls.key_file};
+
+    for (size_t i = 0; i < ARRAY_LEN(files); i++)
+        if (files[i][0])
+            sandbox_may_reread(s, files[i]);
+}
+
+void confine_enter(const char *config_path, const struct config *c)
+{
+    struct sandbox *s = sandbox_create();
+
+    if (config_path)
+        sandbox_may_reread(s, config_path);
+    if (c->docker.enabled)
+        may_read_containers(s, &c->docker);
+    sandbox_may_write(s, c->data_dir);
+    if (c->output_kind == OUTPUT_FILE)
+        may_write_output(s, c->file.path);
+    else
+        may_read_secrets(s, &c->elasticsearch);
+    sandbox_enter(s);
+}
