@@ -11,17 +11,28 @@ void strbuf_fini(struct strbuf *b)
     *b = (struct strbuf){0};
 }
 
+/* The capacity that room for n more bytes takes. */
+static size_t cap_for(const struct strbuf *b, size_t n)
+{
+    size_t cap = b->cap ? b->cap : 256;
+
+    while (cap - b->n < n + 1)
+        cap *= 2;
+    return cap;
+}
+
 char *strbuf_room(struct strbuf *b, size_t n)
 {
     if (b->cap - b->n < n + 1) {
-        size_t cap = b->cap ? b->cap * 2 : 256;
-
-        while (cap - b->n < n + 1)
-            cap *= 2;
-        b->p = base_realloc(b->p, cap);
-        b->cap = cap;
+        b->cap = cap_for(b, n);
+        b->p = base_realloc(b->p, b->cap);
     }
     return b->p + b->n;
+}
+
+size_t strbuf_growth(const struct strbuf *b, size_t n)
+{
+    return cap_for(b, n) - b->cap;
 }
 
 void strbuf_add(struct strbuf *b, const void *p, size_t n)

@@ -26,6 +26,9 @@ static inline void strbuf_clear(struct strbuf *b)
  * itself. */
 char *strbuf_room(struct strbuf *b, size_t n);
 
+/* By how many bytes strbuf_room(b, n) would make its memory larger. */
+size_t strbuf_growth(const struct strbuf *b, size_t n);
+
 void strbuf_add(struct strbuf *b, const void *p, size_t n);
 void strbuf_add_bytes(struct strbuf *b, struct bytes s);
 void strbuf_add_str(struct strbuf *b, const char *s);

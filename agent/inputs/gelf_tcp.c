@@ -118,6 +118,37 @@ static void too_large(struct connection *s)
              LOG_STR("knob", "inputs.gelf.max_message, inputs.gelf.max_pending"));
 }
 
+/* The stream that holds most of an unfinished message, but for s and those that wait for room: they
+ * hold whole ones. NULL when none holds more than s would with n bytes more. */
+static struct connection *who_holds_most(struct connection *s, size_t n)
+{
+    struct connection *most = NULL;
+    size_t held = s->held.n + n;
+
+    for (struct connection *c = s->owner->connections; c; c = c->next)
+        if (c != s && c->io && c->held.n > held) {
+            most = c;
+            held = c->held.n;
+        }
+    return most;
+}
+
+/* Whether s may hold n bytes more. When all together hold as much as they may, whoever holds most
+ * gives it up: no stream can take the room of others by never ending its messages. */
+static bool may_hold(struct connection *s, size_t n)
+{
+    struct gelf_tcp *t = s->owner;
+    struct connection *most;
+
+    while (t->held + strbuf_growth(&s->held, n) > t->o.max_pending_bytes) {
+        most = who_holds_most(s, n);
+        if (!most)
+            return false;
+        too_large(most);
+    }
+    return true;
+}
+
 /* Stops reading until there is room. What is left of p stays. */
 static void wait_for_room(struct connection *s, const char *p, size_t n)
 {
@@ -142,8 +173,7 @@ static bool feed(struct connection *s, const char *p, size_t n)
 
         if (s->skipping) {
             s->skipping = !nul;
-        } else if (s->held.n + part > t->o.max_message_bytes ||
-                   (!nul && t->held + part > t->o.max_pending_bytes)) {
+        } else if (s->held.n + part > t->o.max_message_bytes || (!nul && !may_hold(s, part))) {
             too_large(s);
             s->skipping = !nul;
         } else if (!nul) {

@@ -8,9 +8,11 @@
  * is room again.
  *
  * Ceilings: 1,024 streams (further ones are closed at once, and logged); max_message bytes for a
- * message, and max_pending bytes for what all streams together hold of unfinished messages: a
- * message beyond either is skipped to its NUL and counted as too large. A stream that waits may
- * hold up to 64 KiB more. An idle stream holds nothing, and is kept: Docker keeps its open.
+ * message: one that is longer is skipped to its NUL and counted as too large; max_pending bytes for
+ * what all streams together hold of unfinished messages: beyond it the stream that holds most gives
+ * up its message in the same way, so that a stream that holds no more than its share (max_pending /
+ * 2,048) is never the one. A stream that waits for room may hold up to 64 KiB more. An idle stream
+ * holds nothing, and is kept: Docker keeps its open.
  */
 #ifndef BARGE_GELF_TCP_H
 #define BARGE_GELF_TCP_H

@@ -683,6 +683,53 @@ static void too_large_on_a_stream(void **state)
     scene_fini(&s);
 }
 
+/* Streams that never end their messages hold all that may be held: each gives its own up, largest
+ * first, and a small one is not in the way of its own. */
+static void streams_share_what_may_be_held(void **state)
+{
+    enum { N = 20 };
+    static const char head[] = "{\"short_message\":\"honest\",\"_pad\":\"";
+    struct scene s;
+    char part[30000];
+    int fd[N], honest;
+    uint64_t sent = 0;
+
+    (void)state;
+    memset(part, 'x', sizeof part);
+    scene_init(&s);
+    s.settings.max_pending_bytes = 256 << 10;
+    scene_start(&s, NULL, NULL);
+    honest = client_to(SOCK_STREAM, s.tcp_port);
+    for (int i = 0; i < N; i++) {
+        fd[i] = client_to(SOCK_STREAM, s.tcp_port);
+        send_stream(fd[i], part, sizeof part);
+        run_until(&s, have_bytes, sent += sizeof part);
+        send_stream(honest, head, sizeof head - 1);
+        run_until(&s, have_bytes, sent += sizeof head - 1);
+        send_stream(honest, part, 5000);
+        run_until(&s, have_bytes, sent += 5000);
+        send_stream(honest, "\"}", 3);
+        run_until(&s, have_records, (uint64_t)i + 1);
+        sent += 3;
+        assert_string_equal(s.in.record[i].text, "honest");
+    }
+    /* 30,000 bytes take 32 KiB, and the honest one may need 16: seven at most are left. */
+    assert_true(s.in.dropped[BUFFER_DROP_TOO_LARGE] >= N - 7);
+    assert_true(s.in.dropped[BUFFER_DROP_TOO_LARGE] <= N);
+    /* A message given up is skipped to its end, and the next one is whole. */
+    for (int i = 0; i < N; i++)
+        send_stream(fd[i], "\0{\"short_message\":\"next\"}\0", 26);
+    run_until(&s, have_records, 2 * N);
+    for (int i = N; i < 2 * N; i++)
+        assert_string_equal(s.in.record[i].text, "next");
+    /* Those that were kept had no JSON. */
+    assert_int_equal(all_drops(&s), N);
+    for (int i = 0; i < N; i++)
+        close(fd[i]);
+    close(honest);
+    scene_fini(&s);
+}
+
 static bool have_turned(struct scene *s)
 {
     return s->want-- == 0;
@@ -1078,6 +1125,7 @@ int main(void)
         cmocka_unit_test(split_at_each_byte),
         cmocka_unit_test(framing),
         cmocka_unit_test(too_large_on_a_stream),
+        cmocka_unit_test(streams_share_what_may_be_held),
         cmocka_unit_test(stream_waits_for_room),
         cmocka_unit_test(stream_gives_up_waiting),
         cmocka_unit_test(room_that_is_not_enough),
