@@ -2,6 +2,7 @@
 
 #include "agent/base/hash.h"
 #include "agent/base/strbuf.h"
+#include "agent/base/utf8.h"
 #include "parsers/json.h"
 
 #include <stdlib.h>
@@ -103,15 +104,72 @@ static bool is_complete_json(struct gelf_joins *j, struct bytes text)
     return complete;
 }
 
+/* How often a byte may have been replaced: U+FFFD, escaped as Go does it, or as it stands. */
+static size_t count_replaced(struct bytes s)
+{
+    size_t n = 0;
+
+    for (const char *p = s.p, *end = s.p + s.n; (p = memchr(p, '\\', (size_t)(end - p)));) {
+        if (end - p < 6)
+            break;
+        n += p[1] == 'u' && strncasecmp(p + 2, "fffd", 4) == 0;
+        p += 2;
+    }
+    for (const char *p = s.p, *end = s.p + s.n;
+         (p = memmem(p, (size_t)(end - p), UTF8_REPLACEMENT, 3)); p += 3)
+        n++;
+    return n;
+}
+
+/* What a container wrote to make this text: at least and at most so many bytes. Each U+FFFD (three
+ * bytes) may stand for one byte that was no UTF-8. */
+static void written_bytes(struct bytes text, size_t *least, size_t *most)
+{
+    *most = json_unescaped_length(text);
+    ASSERT(*most != SIZE_MAX); /* it was scanned */
+    *least = *most - (*most < GELF_JOIN_PIECE_BYTES ? 0 : 2 * count_replaced(text));
+}
+
+/* Whether Docker cut behind this text: it does so after exactly 16,384 bytes, never elsewhere. */
+static bool was_cut(struct bytes text)
+{
+    size_t least, most;
+
+    if (text.n < GELF_JOIN_PIECE_BYTES)
+        return false;
+    written_bytes(text, &least, &most);
+    return least <= GELF_JOIN_PIECE_BYTES && most >= GELF_JOIN_PIECE_BYTES &&
+           (most - GELF_JOIN_PIECE_BYTES) % 2 == 0;
+}
+
+/* A line of a terminal, or of Windows, ends so: nothing of it follows. */
+static bool ends_in_return(struct bytes text)
+{
+    size_t backslashes = 0;
+
+    if (text.n == 0 || text.p[text.n - 1] == '\r')
+        return text.n > 0;
+    if (text.p[text.n - 1] != 'r')
+        return false;
+    while (backslashes + 1 < text.n && text.p[text.n - 2 - backslashes] == '\\')
+        backslashes++;
+    return backslashes % 2 == 1;
+}
+
 /* Whether more may follow behind this piece; so_far: with what came before it. */
 static bool may_go_on(struct gelf_joins *j, struct bytes piece, struct bytes so_far)
 {
-    size_t decoded;
+    return was_cut(piece) && !ends_in_return(piece) && !is_complete_json(j, so_far);
+}
 
-    if (piece.n < GELF_JOIN_PIECE_BYTES)
-        return false;
-    decoded = json_unescaped_length(piece);
-    return decoded != SIZE_MAX && decoded >= GELF_JOIN_PIECE_BYTES && !is_complete_json(j, so_far);
+/* Whether a text can be what follows behind a cut. An object that is whole by itself is a line of
+ * its own: what follows behind a cut in an object has the end of that one as well. */
+static bool may_follow(struct gelf_joins *j, struct bytes text)
+{
+    size_t least, most;
+
+    written_bytes(text, &least, &most);
+    return least <= GELF_JOIN_PIECE_BYTES && !is_complete_json(j, text);
 }
 
 static void append(struct gelf_joins *j, unsigned i, const struct gelf_piece *piece,
@@ -174,6 +232,7 @@ bool gelf_joins_add(struct gelf_joins *j, const struct gelf_piece *piece, uint64
         const struct line *l = j->line[i];
 
         if (bytes_equal(strbuf_bytes(&l->timestamp), piece->timestamp) &&
+            may_follow(j, piece->text) &&
             piece->text.n <= j->max_text - MIN(j->max_text, l->text.n)) {
             append(j, i, piece, now_ms);
             return true;

@@ -1,12 +1,16 @@
 /*
  * gelf_join: Docker's GELF driver sends a line of more than 16 KiB as several messages that nothing
  * marks. They are put together by what they have in common: equal container, level and timestamp
- * text (the driver stamps all pieces with the time of the first), behind a piece of at least 16,384
- * decoded bytes that is not complete JSON by itself. The next piece is waited for one second at
- * most; then what is there goes.
+ * text (the driver stamps all pieces with the time of the first), behind a piece that may have been
+ * exactly 16,384 bytes, where Docker cuts (each byte that was no UTF-8 comes as U+FFFD, three
+ * bytes). A piece that is complete JSON by itself, or ends in a carriage return, is whole; one that
+ * is longer than a piece can be, or a complete JSON object by itself, begins a line of its own. The
+ * next piece is waited for one second at most; then what is there goes.
  *
- * What cannot be told apart: a line of exactly 16,384 bytes that is followed within the same
- * millisecond by another one.
+ * What cannot be told apart: a line of exactly 16,384 bytes, followed within the same millisecond
+ * by another one. Docker's copier hands it on as a cut piece and then an empty rest, which the
+ * driver leaves out, so that what is sent for two lines and for one that was cut is the same to
+ * the byte.
  *
  * The first message is kept whole (its members are the joined one's), of the others only the text.
  * Held memory is bounded: by max_text for each container's stream, by max_bytes and 256 lines for

@@ -2,6 +2,7 @@
 
 #include "agent/base/hash.h"
 #include "agent/base/strbuf.h"
+#include "parsers/json.h"
 #include "tests/unit/gelf_corpus.h"
 
 #include <setjmp.h>
@@ -115,20 +116,103 @@ static void what_is_not_joined(void **state)
     gelf_joins_free(j);
 }
 
-/* 16,384 counts decoded bytes: escapes make a text longer than it is. */
-static void decoded_bytes_count(void **state)
+/* Docker cuts after 16,384 bytes as the container wrote them. Escapes make a text longer than that,
+ * and so do bytes that were no UTF-8: each comes as U+FFFD. Any other length is a whole line. */
+static void exactly_16384_bytes(void **state)
+{
+    static const struct {
+        const char *what;
+        unsigned times; /* at the beginning; each stands for one written byte, but for é */
+        size_t decoded; /* of the whole text */
+        bool cut;
+    } c[] = {
+        {"", 0, 16384, true},
+        {"", 0, 16383, false},
+        {"", 0, 16385, false},
+        {"", 0, 20000, false},
+        {"\\n", 5, 16384, true},
+        {"\\\"", 5, 16385, false},
+        {"\\u00e9", 3, 16384, true},
+        {"\\u00e9", 3, 16383, false},
+        {"\\ufffd", 1, 16386, true},
+        {"\\ufffd", 1, 16385, false},
+        {"\\ufffd", 1, 16388, false},
+        {"\\uFFFD", 3, 16390, true},
+        {"\\ufffd", 3, 16392, false},
+        {"\xef\xbf\xbd", 2, 16388, true},
+        {"\xef\xbf\xbd", 2, 16384, true}, /* they may have been written as they stand */
+        {"\\\\ufffd", 2, 16386, false},   /* a backslash and letters */
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(c); i++) {
+        struct seen s = {.n = 0};
+        struct gelf_joins *j = gelf_joins_create(1 << 20, 1 << 20, on_line, &s);
+        struct gelf_piece p = piece("a", 6, "1.5", sizeof xs);
+        size_t n = strlen(c[i].what), at = 0, decoded = 0;
+
+        for (unsigned k = 0; k < c[i].times; k++, at += n)
+            memcpy(xs + at, c[i].what, n);
+        if (c[i].times)
+            decoded = json_unescaped_length(bytes_of(xs, at));
+        p.text.n = at + c[i].decoded - decoded;
+        if (add(j, p, 0) != c[i].cut)
+            fail_msg("%u of %s, %zu bytes", c[i].times, c[i].what, c[i].decoded);
+        gelf_joins_flush(j);
+        assert_int_equal(s.n, c[i].cut);
+        forget(&s);
+        gelf_joins_free(j);
+    }
+}
+
+/* A line that ends as those of a terminal do is whole. */
+static void a_return_ends_a_line(void **state)
+{
+    static const char *const ends[] = {"x\\r", "xx\r", "\\\\\\r"}, *const other[] = {"xxr", "\\\\r",
+                                                                                     "\\rx"};
+
+    (void)state;
+    for (size_t i = 0; i < 2 * ARRAY_LEN(ends); i++) {
+        const char *end = i < ARRAY_LEN(ends) ? ends[i] : other[i - ARRAY_LEN(ends)];
+        struct seen s = {.n = 0};
+        struct gelf_joins *j = gelf_joins_create(1 << 20, 1 << 20, on_line, &s);
+        struct gelf_piece p = piece("a", 6, "1.5", 16384);
+
+        p.text.n += strlen(end) - json_unescaped_length(bytes_str(end));
+        memcpy(xs + p.text.n - strlen(end), end, strlen(end));
+        assert_int_equal(json_unescaped_length(p.text), 16384);
+        assert_int_equal(add(j, p, 0), i >= ARRAY_LEN(ends));
+        gelf_joins_flush(j);
+        forget(&s);
+        gelf_joins_free(j);
+    }
+}
+
+/* Behind a text of 16,384 bytes, in the same millisecond: a line of its own, where that can be
+ * told. */
+static void what_does_not_follow(void **state)
 {
     struct seen s = {.n = 0};
     struct gelf_joins *j = gelf_joins_create(1 << 20, 1 << 20, on_line, &s);
-    struct gelf_piece p = piece("a", 6, "1.5", 16384 + 1);
+    struct gelf_piece json = piece("a", 6, "1.5", 0), rest = json;
 
     (void)state;
-    memcpy(xs + 100, "\\u00e9", 6); /* two bytes in six characters: 16,381 are left */
-    assert_false(add(j, p, 0));
-    p.text.n = 16384 + 4;
-    assert_true(add(j, p, 0));
-    gelf_joins_flush(j);
+    json.text = bytes_str("{\\\"msg\\\":\\\"next\\\"}");
+    assert_true(add(j, piece("a", 6, "1.5", 16384), 0));
+    assert_false(add(j, json, 0));
     assert_int_equal(s.n, 1);
+    assert_int_equal(s.line[0].pieces, 1);
+    /* the rest of an object is none by itself */
+    rest.text = bytes_str("{\\\"msg\\\":\\\"next\\\"}}");
+    assert_true(add(j, piece("a", 6, "1.5", 16384), 0));
+    assert_true(add(j, rest, 0));
+    assert_int_equal(s.n, 2);
+    assert_int_equal(s.line[1].pieces, 2);
+    /* an engine that does not cut sends longer ones */
+    assert_true(add(j, piece("a", 6, "1.5", 16384), 0));
+    assert_false(add(j, piece("a", 6, "1.5", 16385), 0));
+    assert_int_equal(s.n, 3);
+    assert_int_equal(s.line[2].pieces, 1);
     forget(&s);
     gelf_joins_free(j);
 }
@@ -137,24 +221,24 @@ static void complete_json_waits_for_nothing(void **state)
 {
     struct seen s = {.n = 0};
     struct gelf_joins *j = gelf_joins_create(1 << 20, 1 << 20, on_line, &s);
-    struct gelf_piece p = piece("a", 6, "1.5", 20000);
+    struct gelf_piece p = piece("a", 6, "1.5", 16384 + 4); /* four backslashes */
 
     (void)state;
     memcpy(xs, "{\\\"k\\\":\\\"", 9);
-    memcpy(xs + 20000 - 3, "\\\"}", 3);
+    memcpy(xs + p.text.n - 3, "\\\"}", 3);
     assert_false(add(j, p, 0));
-    xs[20000 - 2] = 'x'; /* the string does not end */
-    memcpy(xs + 20000 - 3, "xx}", 3);
+    p.text.n--;
+    memcpy(xs + p.text.n - 2, "x}", 2); /* the string does not end */
     assert_true(add(j, p, 0));
     forget(&s);
     gelf_joins_free(j);
 
     /* A line of JSON that ends with its second piece is not kept for a third. */
     j = gelf_joins_create(1 << 20, 1 << 20, on_line, &s);
-    p = piece("a", 6, "1.5", 16384 + 6);
+    p = piece("a", 6, "1.5", 16384 + 3);
     memcpy(xs, "{\\\"k\\\":\\\"", 9);
     assert_true(add(j, p, 0));
-    p = piece("a", 6, "1.5", 16384 + 6);
+    p = piece("a", 6, "1.5", 16384 + 1);
     memcpy(xs + p.text.n - 3, "\\\"}", 3);
     assert_true(add(j, p, 0));
     assert_int_equal(s.n, 1);
@@ -303,9 +387,10 @@ static void real_pieces(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(three_pieces),        cmocka_unit_test(what_is_not_joined),
-        cmocka_unit_test(decoded_bytes_count), cmocka_unit_test(complete_json_waits_for_nothing),
-        cmocka_unit_test(one_second),          cmocka_unit_test(ceilings),
+        cmocka_unit_test(three_pieces),         cmocka_unit_test(what_is_not_joined),
+        cmocka_unit_test(exactly_16384_bytes),  cmocka_unit_test(a_return_ends_a_line),
+        cmocka_unit_test(what_does_not_follow), cmocka_unit_test(complete_json_waits_for_nothing),
+        cmocka_unit_test(one_second),           cmocka_unit_test(ceilings),
         cmocka_unit_test(real_pieces),
     };
 
