@@ -781,6 +781,16 @@ struct config *config_load(const char *path, struct config_problems *problems)
     return c;
 }
 
+/* By opening: access(2) forgets what capabilities allow to a user who is not root. */
+static bool can_read(const char *path)
+{
+    int fd = io_open(AT_FDCWD, path, O_RDONLY | O_NOCTTY | O_NONBLOCK, 0);
+
+    if (fd >= 0)
+        io_close(fd);
+    return fd >= 0;
+}
+
 bool config_check_files(const struct config *c, struct config_problems *problems)
 {
     *problems = (struct config_problems){0};
@@ -792,7 +802,7 @@ bool config_check_files(const struct config *c, struct config_problems *problems
         if (s->type != SET_FILE)
             continue;
         path = *(char **)member((struct config *)(uintptr_t)c, s);
-        if (*path && access(path, R_OK) < 0)
+        if (*path && !can_read(path))
             config_problem_add(problems, p->line, p->column, "%s: %.200s cannot be read: %s",
                                s->path, path, strerror(errno));
     }

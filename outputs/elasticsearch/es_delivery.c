@@ -448,7 +448,7 @@ static void reload(struct es *es)
 {
     struct error e;
 
-    if (es_credentials_read(&es->hosts.credentials, es->settings, &e) != 0)
+    if (es_credentials_read(&es->hosts.credentials, es->settings, NULL, &e) != 0)
         log_warn("credentials cannot be read again: the old ones stay", LOG_STR("error", e.text));
     for (size_t i = 0; i < es->hosts.n; i++)
         es_breaker_init(&es->hosts.list[i].breaker);

@@ -35,7 +35,7 @@ static char *take_part(CURLU *u, CURLUPart part, unsigned flags)
     return copy;
 }
 
-static int host_init(struct es_host *host, const char *url,
+static int host_init(struct es_host *host, const char *url, size_t number,
                      const struct elasticsearch_settings *settings, struct error *e)
 {
     CURLU *u = curl_url();
@@ -43,10 +43,8 @@ static int host_init(struct es_host *host, const char *url,
     struct strbuf text = {0};
     int failed = -1;
 
-    if (u == NULL || curl_url_set(u, CURLUPART_URL, url, 0) != CURLUE_OK) {
-        error_set(e, "output.elasticsearch.hosts: cannot use %s", url);
-        goto out;
-    }
+    if (u == NULL || curl_url_set(u, CURLUPART_URL, url, 0) != CURLUE_OK)
+        goto unusable;
     host->user = take_part(u, CURLUPART_USER, CURLU_URLDECODE);
     host->password = take_part(u, CURLUPART_PASSWORD, CURLU_URLDECODE);
     curl_url_set(u, CURLUPART_USER, NULL, 0);
@@ -56,10 +54,8 @@ static int host_init(struct es_host *host, const char *url,
     base = take_part(u, CURLUPART_URL, 0);
     name = take_part(u, CURLUPART_HOST, 0);
     port = take_part(u, CURLUPART_PORT, CURLU_DEFAULT_PORT);
-    if (base == NULL || name == NULL || port == NULL) {
-        error_set(e, "output.elasticsearch.hosts: cannot use %s", url);
-        goto out;
-    }
+    if (base == NULL || name == NULL || port == NULL)
+        goto unusable;
     strbuf_add_str(&text, base);
     while (text.n > 0 && text.p[text.n - 1] == '/')
         text.n--;
@@ -71,6 +67,10 @@ static int host_init(struct es_host *host, const char *url,
     es_breaker_init(&host->breaker);
     es_limit_init(&host->limit, (unsigned)MAX(1, MIN(settings->max_in_flight, 1024)));
     failed = 0;
+    goto out;
+unusable:
+    /* Without the URL: a password may stand in it where nobody looks for one. */
+    error_set(e, "output.elasticsearch.hosts: libcurl cannot use number %zu", number);
 out:
     strbuf_fini(&text);
     free(base);
@@ -80,26 +80,19 @@ out:
     return failed;
 }
 
-static int check_readable(const char *setting, const char *path, struct error *e)
-{
-    if (path[0] != '\0' && access(path, R_OK) != 0)
-        return error_set(e, "%s: cannot read %s: %s", setting, path, strerror(errno));
-    return 0;
-}
-
 int es_hosts_init(struct es_hosts *h, const struct elasticsearch_settings *settings,
                   struct error *e)
 {
-    const struct tls_settings *tls = &settings->tls;
     uint64_t seed;
     size_t n = 0;
 
     h->settings = settings;
-    if (check_readable("output.elasticsearch.tls.ca_file", tls->ca_file, e) != 0 ||
-        check_readable("output.elasticsearch.tls.cert_file", tls->cert_file, e) != 0 ||
-        check_readable("output.elasticsearch.tls.key_file", tls->key_file, e) != 0 ||
-        es_credentials_read(&h->credentials, settings, e) != 0)
+    if (es_credentials_read(&h->credentials, settings, NULL, e) != 0)
         return -1;
+    if (!settings->tls.verify)
+        log_warn("nodes need not prove who they are: whoever stands between can read and change "
+                 "what is sent, passwords included",
+                 LOG_STR("knob", "output.elasticsearch.tls.verify"));
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return error_set(e, "libcurl cannot be used");
     while (settings->hosts[n] != NULL)
@@ -109,7 +102,7 @@ int es_hosts_init(struct es_hosts *h, const struct elasticsearch_settings *setti
     h->list = base_calloc(n, sizeof *h->list);
     for (h->n = 0; h->n < n;) {
         h->n++;
-        if (host_init(&h->list[h->n - 1], settings->hosts[h->n - 1], settings, e) != 0)
+        if (host_init(&h->list[h->n - 1], settings->hosts[h->n - 1], h->n, settings, e) != 0)
             goto failed;
     }
     if (settings->gzip && deflateInit2(&h->deflate, COMPRESSION_LEVEL, Z_DEFLATED, 15 + 16, 8,
@@ -159,6 +152,7 @@ void es_hosts_fini(struct es_hosts *h)
         free(h->list[i].password);
     }
     free(h->list);
+    es_credentials_fini(&h->credentials);
     memset(h, 0, sizeof *h);
 }
 
@@ -292,20 +286,27 @@ static void add_header(struct es_request *r, const char *text)
     r->headers = list;
 }
 
-static void set_up_tls(CURL *easy, const struct tls_settings *tls)
+/* Copied by libcurl: a reload may come while the request is under way. */
+static void set_pem(CURL *easy, CURLoption option, const struct es_secret *pem)
 {
+    struct curl_blob blob = {pem->p, pem->n, CURL_BLOB_COPY};
+
+    if (pem->p)
+        curl_easy_setopt(easy, option, &blob);
+}
+
+/* From memory: libcurl compares the bytes, so that a connection made with other ones is not used
+ * again. */
+static void set_up_tls(CURL *easy, const struct es_hosts *h)
+{
+    bool verify = h->settings->tls.verify;
+
     curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, tls->verify ? 1L : 0L);
-    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, tls->verify ? 2L : 0L);
-    if (tls->ca_file[0] != '\0') {
-        curl_easy_setopt(easy, CURLOPT_CAINFO, tls->ca_file);
-        /* A private CA is small; read with each connection, so that a new one needs no restart. */
-        curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L);
-    }
-    if (tls->cert_file[0] != '\0')
-        curl_easy_setopt(easy, CURLOPT_SSLCERT, tls->cert_file);
-    if (tls->key_file[0] != '\0')
-        curl_easy_setopt(easy, CURLOPT_SSLKEY, tls->key_file);
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, verify ? 1L : 0L);
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, verify ? 2L : 0L);
+    set_pem(easy, CURLOPT_CAINFO_BLOB, &h->credentials.ca_file);
+    set_pem(easy, CURLOPT_SSLCERT_BLOB, &h->credentials.cert_file);
+    set_pem(easy, CURLOPT_SSLKEY_BLOB, &h->credentials.key_file);
 }
 
 static void set_up(struct es_request *r)
@@ -319,6 +320,8 @@ static void set_up(struct es_request *r)
     curl_easy_setopt(easy, CURLOPT_PRIVATE, r);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, r->trouble);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    /* A stop does not wait for a name look-up that hangs: its thread goes with the process. */
+    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
@@ -339,7 +342,7 @@ static void set_up(struct es_request *r)
     curl_easy_setopt(easy, CURLOPT_SEEKDATA, r);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_write);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, r);
-    set_up_tls(easy, &s->tls);
+    set_up_tls(easy, h);
 
     curl_slist_free_all(r->headers);
     r->headers = NULL;
@@ -349,10 +352,10 @@ static void set_up(struct es_request *r)
     add_header(r, "User-Agent: barge");
     if (s->gzip)
         add_header(r, "Content-Encoding: gzip");
-    if (h->credentials.api_key[0] != '\0') {
+    if (h->credentials.api_key.p != NULL) {
         char line[ES_SECRET_MAX + 64];
 
-        snprintf(line, sizeof line, "Authorization: ApiKey %s", h->credentials.api_key);
+        snprintf(line, sizeof line, "Authorization: ApiKey %s", h->credentials.api_key.p);
         add_header(r, line);
     } else if (s->username[0] != '\0' || r->host->user != NULL) {
         bool configured = s->username[0] != '\0';
@@ -360,7 +363,8 @@ static void set_up(struct es_request *r)
         curl_easy_setopt(easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
         curl_easy_setopt(easy, CURLOPT_USERNAME, configured ? s->username : r->host->user);
         if (configured)
-            curl_easy_setopt(easy, CURLOPT_PASSWORD, h->credentials.password);
+            curl_easy_setopt(easy, CURLOPT_PASSWORD,
+                             h->credentials.password.p ? h->credentials.password.p : "");
         else if (r->host->password != NULL)
             curl_easy_setopt(easy, CURLOPT_PASSWORD, r->host->password);
     }

@@ -365,18 +365,26 @@ static void describe(struct es_request *r, enum failure f, struct strbuf *to, bo
         strbuf_add_str(to, " (knobs: output.elasticsearch.username, password_file, api_key_file)");
 }
 
-/* Reads the secrets again. true when they are others now. */
+/* Reads secrets and certificates again. true when they are others now. */
 static bool new_credentials(struct es *es)
 {
-    struct es_credentials before = es->hosts.credentials;
     struct error e;
+    bool changed;
 
-    if (es_credentials_read(&es->hosts.credentials, es->settings, &e) != 0) {
-        log_warn("credentials cannot be read again", LOG_STR("error", e.text));
+    if (es_credentials_read(&es->hosts.credentials, es->settings, &changed, &e) != 0) {
+        log_warn("credentials cannot be read again: the old ones stay", LOG_STR("error", e.text));
         return false;
     }
-    return strcmp(before.password, es->hosts.credentials.password) != 0 ||
-           strcmp(before.api_key, es->hosts.credentials.api_key) != 0;
+    return changed;
+}
+
+/* Whether other credentials could have made a difference. A refused certificate looks like any
+ * connection that was closed. */
+static bool is_about_credentials(const struct es *es, enum failure f)
+{
+    return f == FAILED_AUTH ||
+           ((f == FAILED_CONNECT || f == FAILED_HANG) &&
+            (es->settings->tls.ca_file[0] != '\0' || es->settings->tls.cert_file[0] != '\0'));
 }
 
 /* What the failure says of the host. */
@@ -557,7 +565,7 @@ static void bad(struct es *es, struct es_request *r, uint64_t now_ms)
         metric_add(M_OUT_FAILED, 1);
         es_report(r->host->name, "request failed", why.p);
     }
-    if (f == FAILED_AUTH)
+    if (is_about_credentials(es, f))
         fresh = new_credentials(es);
     judge_host(es, r, f, fresh, now_ms);
     if (b == NULL)

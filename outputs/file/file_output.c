@@ -15,6 +15,7 @@
 #include "outputs/output.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
@@ -341,7 +342,7 @@ static int try_folder(const char *pattern, struct error *e)
     strbuf_add_str(&path, fixed || pattern[0] == '/' ? "" : "./");
     strbuf_add(&path, pattern, fixed);
     rc = day_file_make_folders(path.p, e);
-    if (rc == 0 && access(path.p, W_OK | X_OK) < 0)
+    if (rc == 0 && faccessat(AT_FDCWD, path.p, W_OK | X_OK, AT_EACCESS) < 0)
         rc = error_set(e, "nothing can be written to folder %s: %s", path.p, strerror(errno));
     strbuf_fini(&path);
     return rc;
