@@ -28,7 +28,7 @@
 #define POLL_MS 1000         /* containers without a watch */
 #define UNREAD_SCAN_MS 10000 /* containers with something unread */
 #define RESCAN_MS 60000
-#define PLACES_MS 5000 /* folders that are not there */
+#define PLACES_MS 5000 /* folders that are not there, or not any more */
 #define GONE_KEEP_MS 300000
 #define ORPHAN_KEEP_MS                                                                             \
     3600000 /* positions of containers that are nowhere: their folder may be mounted later */
@@ -621,10 +621,13 @@ void docker_folders_tick(struct docker_folders *d)
     bool poll = due(&d->polled_ms, now, POLL_MS) && d->polls;
     bool unread = due(&d->unread_ms, now, UNREAD_SCAN_MS);
 
-    if (due(&d->places_ms, now, PLACES_MS))
+    if (due(&d->places_ms, now, PLACES_MS)) {
+        /* No event tells of a folder that is removed: our descriptor keeps it. */
+        for (struct docker_folder *f = d->list; f; f = f->next)
+            check_folder(d, f);
         find_folders(d);
+    }
     for (struct docker_folder *f = d->list; rescan && f; f = f->next) {
-        check_folder(d, f);
         if (f->fd >= 0)
             rescan_folder(d, f, false);
     }
