@@ -17,12 +17,14 @@
 
 #include <errno.h>
 #include <netdb.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#define BATCHES_PER_TURN 16 /* 1,024 datagrams, then the other sources have their turn */
-#define BATCHES_AT_END 1024 /* 65,536: more than a socket buffer of 16 MiB holds of small ones */
+#define BATCHES_PER_TURN 16  /* 1,024 datagrams, then the other sources have their turn */
+#define FINISH_CHUNKS_MS 250 /* of a stop: lost chunks must not hold it up */
+#define BATCHES_AT_END 1024  /* 65,536: more than a socket buffer of 16 MiB holds of small ones */
 
 struct gelf_input {
     struct loop *loop;
@@ -167,7 +169,7 @@ static void receive(struct gelf_input *g, unsigned batches)
 
     do {
         g->arrival_ns = clock_wall_ns();
-        n = gelf_udp_receive(g->udp, on_datagram, g);
+        n = gelf_udp_receive(g->udp, GELF_UDP_BATCH, on_datagram, g);
     } while (n == GELF_UDP_BATCH && --batches > 0);
     gelf_udp_count_drops(g->udp);
     tell(g);
@@ -292,12 +294,31 @@ void gelf_input_room(struct gelf_input *g)
         gelf_tcp_room(g->tcp);
 }
 
+/* What was taken from the socket is gone from it, and the next life cannot join what we began: goes
+ * on, datagram by datagram, to a moment at which no message lacks a chunk. The rest of one is on
+ * its way already. */
+static void finish_chunks(struct gelf_input *g)
+{
+    uint64_t until_ms = clock_mono_ms() + FINISH_CHUNKS_MS, now_ms;
+
+    while (gelf_chunks_stats(g->chunks)->chunks > 0 && (now_ms = clock_mono_ms()) < until_ms) {
+        struct pollfd p = {.fd = gelf_udp_fd(g->udp), .events = POLLIN};
+
+        g->arrival_ns = clock_wall_ns();
+        if (gelf_udp_receive(g->udp, 1, on_datagram, g) == 0 &&
+            poll(&p, 1, (int)(until_ms - now_ms)) < 0 && errno != EINTR)
+            break;
+    }
+}
+
 void gelf_input_stop(struct gelf_input *g)
 {
     if (!g)
         return;
-    if (g->udp)
+    if (g->udp) {
         receive(g, BATCHES_AT_END);
+        finish_chunks(g);
+    }
     if (g->tcp)
         gelf_tcp_drain(g->tcp);
     gelf_records_flush(g->records);

@@ -97,13 +97,14 @@ int gelf_udp_fd(const struct gelf_udp *u)
     return u->fd;
 }
 
-size_t gelf_udp_receive(struct gelf_udp *u, gelf_udp_fn fn, void *arg)
+size_t gelf_udp_receive(struct gelf_udp *u, unsigned max, gelf_udp_fn fn, void *arg)
 {
     int n;
     uint64_t bytes = 0, cut = 0;
 
+    ASSERT(max > 0 && max <= GELF_UDP_BATCH);
     do
-        n = recvmmsg(u->fd, u->message, GELF_UDP_BATCH, MSG_DONTWAIT, NULL);
+        n = recvmmsg(u->fd, u->message, max, MSG_DONTWAIT, NULL);
     while (n < 0 && errno == EINTR);
     if (n < 0) {
         if (errno != EAGAIN)

@@ -28,10 +28,10 @@ void gelf_udp_free(struct gelf_udp *u);
 
 int gelf_udp_fd(const struct gelf_udp *u);
 
-/* Receives up to GELF_UDP_BATCH datagrams without waiting and calls fn for each. Returns how many
- * there were; fewer than GELF_UDP_BATCH: the socket is empty. A datagram larger than any may be is
- * counted (undecodable), not handed on. */
-size_t gelf_udp_receive(struct gelf_udp *u, gelf_udp_fn fn, void *arg);
+/* Receives up to max (at most GELF_UDP_BATCH) datagrams without waiting and calls fn for each.
+ * Returns how many there were; fewer than max: the socket is empty. A datagram larger than any may
+ * be is counted (undecodable), not handed on. */
+size_t gelf_udp_receive(struct gelf_udp *u, unsigned max, gelf_udp_fn fn, void *arg);
 
 /* Adds what the kernel dropped since the last call to inputs.gelf.kernel_dropped. One system call.
  */

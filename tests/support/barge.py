@@ -45,6 +45,18 @@ def balance(ledger):
                              + ledger["buffered"])
 
 
+def is_sanitized():
+    """Whether the program under test is a build with a sanitizer, whose runtime needs what the sandbox forbids."""
+    with open(BINARY, "rb") as f:
+        return re.search(rb"__(asan|tsan|msan)_init", f.read()) is not None
+
+
+def proc_status(pid, thread=None):
+    """/proc/PID/status as {name: text}."""
+    with open(f"/proc/{pid}/task/{thread or pid}/status", encoding="ascii", errors="replace") as f:
+        return {name: text.strip() for name, _, text in (line.partition(":") for line in f)}
+
+
 def run(*arguments, env=None, stdin=None, timeout=30):
     """Runs a command of barge to its end: CompletedProcess with text."""
     done = subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True, errors="replace", timeout=timeout * PATIENCE,
@@ -56,7 +68,7 @@ def run(*arguments, env=None, stdin=None, timeout=30):
 class Barge:
     """`barge run` on a configuration. folder: a folder of its own for configuration, data and log."""
 
-    def __init__(self, folder, config, env=None, wrapper=()):
+    def __init__(self, folder, config, env=None, wrapper=(), pass_fds=(), binary=None):
         self.folder = str(folder)
         os.makedirs(self.folder, exist_ok=True)
         self.config = dict(config)
@@ -65,6 +77,8 @@ class Barge:
         self.config_path = os.path.join(self.folder, "barge.yaml")
         self.env = env or {}
         self.wrapper = list(wrapper)
+        self.pass_fds = pass_fds
+        self.binary = binary or BINARY
         self.process = None
         self.lives = 0
         self.write_config()
@@ -95,8 +109,8 @@ class Barge:
         assert self.process is None
         self.lives += 1
         with open(self.log_path, "wb") as log:
-            self.process = subprocess.Popen([*self.wrapper, BINARY, "run", "-c", self.config_path], stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log, env={**os.environ, **self.env})
+            self.process = subprocess.Popen([*self.wrapper, self.binary, "run", "-c", self.config_path], stdin=subprocess.DEVNULL,
+                                            stdout=log, stderr=log, env={**os.environ, **self.env}, pass_fds=self.pass_fds)
         if ready:
             self.wait_ready()
         return self
