@@ -79,6 +79,10 @@ enum metric_kind { METRIC_COUNTER, METRIC_GAUGE };
     X(M_OUT_FAILED, COUNTER, "output.failed_requests", "requests that failed whole")               \
     X(M_OUT_RETRIES, COUNTER, "output.retries", "records sent again")                              \
     X(M_OUT_REFUSED, COUNTER, "output.refused", "records refused for their shape and folded")      \
+    X(M_OUT_NOOP, COUNTER, "output.noop",                                                          \
+      "records that an ingest pipeline took and dropped, counted as delivered")                    \
+    X(M_OUT_FAILURE_STORE, COUNTER, "output.failure_store",                                        \
+      "records that went to a data stream's failure store, counted as delivered")                  \
     X(M_OUT_PARKED, GAUGE, "output.parked",                                                        \
       "records of indices that accept nothing, among the dead letters")                            \
     X(M_OUT_BYTES, COUNTER, "output.bytes", "body bytes sent, after compression")                  \

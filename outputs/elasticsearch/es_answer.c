@@ -19,7 +19,18 @@
 #define COMMON "{\"create\":{\"status\":201}},"
 #define COMMON_BYTES (sizeof(COMMON) - 1)
 
-enum { KEY_OTHER, KEY_ITEMS, KEY_CREATE, KEY_STATUS, KEY_ERROR, KEY_TYPE, KEY_REASON, KEY_CAUSE };
+enum {
+    KEY_OTHER,
+    KEY_ITEMS,
+    KEY_CREATE,
+    KEY_STATUS,
+    KEY_ERROR,
+    KEY_TYPE,
+    KEY_REASON,
+    KEY_CAUSE,
+    KEY_ID,
+    KEY_STORE
+};
 
 /* Depths: 1 the answer, 2 items, 3 an item, 4 its action, 5 its error, 6… causes. */
 enum { IN_ANSWER = 1, IN_ITEMS, IN_ITEM, IN_ACTION, IN_ERROR };
@@ -68,8 +79,12 @@ static int end_item(struct es_answer *a)
     item->text = UINT32_MAX;
     item->fate =
         (uint8_t)es_verdict_item(a->status, strbuf_bytes(&a->type), strbuf_bytes(&a->reason));
-    if (item->fate != ES_DELIVERED && item->fate != ES_DUPLICATE)
+    if (item->fate == ES_DELIVERED) {
+        a->noops += a->status == 200;
+        a->failure_stored += a->store_used;
+    } else if (item->fate != ES_DUPLICATE) {
         add_text(a, item);
+    }
     return 1;
 }
 
@@ -139,6 +154,12 @@ static int on_string(void *arg, const unsigned char *p, size_t n)
 {
     struct es_answer *a = arg;
 
+    if (a->in_items && a->in_op && a->depth == IN_ACTION) {
+        if (a->key == KEY_ID && a->id_is != NULL && !a->id_is(a->id_arg, a->n, bytes_of(p, n)))
+            return fail(a, "an item with another _id than was sent");
+        if (a->key == KEY_STORE)
+            a->store_used = bytes_is(bytes_of(p, n), "used");
+    }
     if (a->in_items && a->in_op && a->depth == IN_ACTION && a->key == KEY_ERROR)
         set_text(&a->reason, p, n, ES_ANSWER_MAX_REASON);
     if (a->in_items && a->error_depth != 0 && a->depth == a->error_depth) {
@@ -173,7 +194,7 @@ static int on_start_map(void *arg)
             return fail(a, "more items than were sent");
         a->skipped = false;
         a->keys = 0;
-        a->have_status = false;
+        a->have_status = a->store_used = false;
         a->status = 0;
         strbuf_clear(&a->type);
         strbuf_clear(&a->reason);
@@ -198,9 +219,9 @@ static int key_of(const unsigned char *p, size_t n)
     static const struct {
         const char *name;
         int key;
-    } known[] = {{"items", KEY_ITEMS},    {"create", KEY_CREATE}, {"status", KEY_STATUS},
-                 {"error", KEY_ERROR},    {"type", KEY_TYPE},     {"reason", KEY_REASON},
-                 {"caused_by", KEY_CAUSE}};
+    } known[] = {{"items", KEY_ITEMS},     {"create", KEY_CREATE}, {"status", KEY_STATUS},
+                 {"error", KEY_ERROR},     {"type", KEY_TYPE},     {"reason", KEY_REASON},
+                 {"caused_by", KEY_CAUSE}, {"_id", KEY_ID},        {"failure_store", KEY_STORE}};
 
     for (size_t i = 0; i < ARRAY_LEN(known); i++)
         if (bytes_is(bytes_of(p, n), known[i].name))
@@ -315,6 +336,12 @@ void es_answer_begin(struct es_answer *a, size_t expected)
     if (a->yajl == NULL)
         base_die("out of memory");
     yajl_config(a->yajl, yajl_dont_validate_strings, 1);
+}
+
+void es_answer_check_ids(struct es_answer *a, es_answer_id_fn *id_is, const void *arg)
+{
+    a->id_is = id_is;
+    a->id_arg = arg;
 }
 
 void es_answer_fini(struct es_answer *a)

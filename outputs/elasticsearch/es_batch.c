@@ -68,12 +68,22 @@ static struct es_ref *add(struct es_batch *b)
     return &b->refs[b->n++];
 }
 
+uint32_t es_batch_id_check(const uint8_t id[BUFFER_ID_BYTES])
+{
+    uint32_t position, hash;
+
+    memcpy(&hash, id + BUFFER_ID_BYTES - sizeof hash, sizeof hash);
+    memcpy(&position, id + BUFFER_ID_BYTES - sizeof hash - sizeof position, sizeof position);
+    return position ^ hash;
+}
+
 void es_batch_add(struct es_batch *b, const struct buffer_record *r, uint16_t name)
 {
     *add(b) = (struct es_ref){.at = r->at,
                               .seq = r->seq,
                               .size = (uint32_t)buffer_record_size(r),
                               .index = name,
+                              .check = es_batch_id_check(r->id),
                               .text = UINT32_MAX};
 }
 

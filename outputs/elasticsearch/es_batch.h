@@ -26,6 +26,7 @@ struct es_ref {
     uint32_t text;  /* offset in the batch's texts, NUL-terminated; UINT32_MAX: none */
     uint16_t index; /* number in the batch's index names */
     uint8_t flags;
+    uint32_t check; /* es_batch_id_check of its `_id` */
 };
 
 struct es_index_name {
@@ -80,6 +81,9 @@ void es_batch_add(struct es_batch *b, const struct buffer_record *r, uint16_t na
 /* Adds a record of another batch. text: why it was refused, or none. */
 void es_batch_add_ref(struct es_batch *b, const struct es_batch *from, const struct es_ref *ref,
                       struct bytes text, unsigned flags);
+
+/* What is kept of an id to know it again by: of position and hash. */
+uint32_t es_batch_id_check(const uint8_t id[BUFFER_ID_BYTES]);
 
 struct bytes es_batch_index(const struct es_batch *b, const struct es_ref *ref);
 struct bytes es_batch_text(const struct es_batch *b, const struct es_ref *ref);

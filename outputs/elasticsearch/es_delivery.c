@@ -461,6 +461,7 @@ static void unlearn(struct es *es, uint64_t now_ms)
     if (es->body_bytes < es->settings->batch_bytes &&
         now_ms - es->body_bytes_learned_ms >= LEARNED_MS) {
         es->body_bytes = MIN(es->body_bytes * 2, es->settings->batch_bytes);
+        es->refused_bytes = UINT64_MAX;
         es->body_bytes_learned_ms = now_ms;
     }
 }
@@ -527,6 +528,14 @@ static void *run(void *arg)
 }
 
 /* ---- output ---- */
+
+static bool id_is(const void *batch, size_t item, struct bytes text)
+{
+    const struct es_batch *b = batch;
+    uint8_t id[BUFFER_ID_BYTES];
+
+    return item < b->n && output_id_parse(text, id) && es_batch_id_check(id) == b->refs[item].check;
+}
 
 static void on_body_done(void *arg, struct es_body *body)
 {
@@ -600,6 +609,7 @@ static void *es_start(const struct output_options *o, struct error *e)
 
     es->settings = &o->config->elasticsearch;
     es->buffer = o->buffer;
+    es->hosts.id_is = id_is;
     es->hosts.body_done = on_body_done;
     es->hosts.ended = on_ended;
     es->hosts.arg = es;
@@ -618,6 +628,7 @@ static void *es_start(const struct output_options *o, struct error *e)
     es_fold_init(&es->fold);
     take_up_parked(es);
     es->body_bytes = es->settings->batch_bytes;
+    es->refused_bytes = UINT64_MAX;
     es->bodies_max = MAX(2, MIN(BODIES_BYTES / es->settings->batch_bytes, ARRAY_LEN(es->bodies)));
     atomic_store(&es->deadline_ms, FOREVER);
     if (pthread_create(&es->thread, NULL, run, es) != 0) {

@@ -52,7 +52,8 @@ struct es {
     /* memory for bodies */
     struct es_body *bodies[16]; /* owned; free ones */
     size_t n_bodies, bodies_out, bodies_max;
-    size_t body_bytes; /* batch_bytes, or less once a host said that it is too large */
+    size_t body_bytes;      /* batch_bytes, or less once a host said that it is too large */
+    uint64_t refused_bytes; /* the smallest request that was too large; UINT64_MAX: none */
     uint64_t body_bytes_learned_ms;
 
     /* the main stream */
@@ -67,10 +68,7 @@ struct es {
     size_t n_free_batches;
     size_t next_lane;
 
-    /* evidence on whose fault a failure is */
-    uint64_t ok_count;         /* answers that counted */
-    unsigned malformed_in_row; /* single records called malformed, without an ok between */
-    bool distrust;             /* it is the request, not the records */
+    uint64_t ok_count; /* answers that counted */
 
     struct es_accept accepts[ES_ACCEPTS_MAX];
     size_t n_accepts;

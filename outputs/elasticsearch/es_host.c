@@ -12,7 +12,7 @@
 
 /* Status and error of each item suffice; without status, items that went well would be left out and
  * positions with them. */
-#define PATH "/_bulk?filter_path=errors,items.*.status,items.*.error"
+#define PATH "/_bulk?filter_path=errors,items.*.status,items.*.error,items.*.failure_store"
 
 #define CONNECT_MS 10000
 #define UPLOAD_BUFFER (64L << 10)
@@ -65,7 +65,9 @@ static int host_init(struct es_host *host, const char *url, size_t number,
     strbuf_printf(&text, "%s:%s", name, port);
     host->name = base_strndup(text.p, text.n);
     es_breaker_init(&host->breaker);
-    es_limit_init(&host->limit, (unsigned)MAX(1, MIN(settings->max_in_flight, 1024)));
+    /* One of several may swallow what it gets: no more than one request before it has answered. */
+    es_limit_init(&host->limit, settings->hosts[1] == NULL ? 2 : 1,
+                  (unsigned)MAX(1, MIN(settings->max_in_flight, 1024)));
     failed = 0;
     goto out;
 unusable:
@@ -409,6 +411,8 @@ void es_hosts_send(struct es_hosts *h, struct es_host *host, struct es_body *bod
     r->trouble[0] = '\0';
     strbuf_clear(&r->error_body);
     es_answer_begin(&r->answer, body->n);
+    if (batch != NULL)
+        es_answer_check_ids(&r->answer, h->id_is, batch);
     if (h->settings->gzip) {
         es_body_deflate(body, &h->deflate, &r->packed);
         h->packed_bytes += r->packed.n;

@@ -27,6 +27,11 @@ struct es_host {
     struct es_breaker breaker;
     struct es_limit limit;
     unsigned in_flight;
+    /* The caller's evidence on whose fault a failure is. Each host has its own: that another one
+     * answers says nothing of what this one does. */
+    uint64_t ok_number; /* among all hosts' answers that counted, of its last one; 0: none */
+    unsigned alike;     /* single records that it refused whole, without an ok between */
+    bool distrust;      /* it is the request, not the records */
 };
 
 /* One request. Made by es_hosts_send, read by its end function, gone when that returns. */
@@ -68,6 +73,8 @@ struct es_hosts {
     z_stream deflate;
     struct es_random random;
 
+    /* Whether the item of a batch has that `_id`. */
+    es_answer_id_fn *id_is;
     /* Called from inside a transfer when the memory of its body is not needed any more. */
     void (*body_done)(void *arg, struct es_body *body);
     /* Called once for each request, from es_hosts_poll or es_hosts_abort. */
@@ -75,8 +82,8 @@ struct es_hosts {
     void *arg;
 };
 
-/* Takes h zeroed but for body_done, ended, arg. Reads credentials. -1 with *e: a URL, a CA file or
- * a secret that cannot be used. */
+/* Takes h zeroed but for id_is, body_done, ended, arg. Reads credentials. -1 with *e: a URL, a CA
+ * file or a secret that cannot be used. */
 int es_hosts_init(struct es_hosts *h, const struct elasticsearch_settings *settings,
                   struct error *e);
 /* No request may be under way. */

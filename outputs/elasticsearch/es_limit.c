@@ -1,13 +1,12 @@
 #include "outputs/elasticsearch/es_limit.h"
 
-#define FIRST 2.0
 #define SLOW_FACTOR 4.0 /* an answer this much slower than the best, */
 #define SLOW_MS 50.0    /* and by at least this much, is a queue that we built */
 
-void es_limit_init(struct es_limit *l, unsigned max)
+void es_limit_init(struct es_limit *l, unsigned first, unsigned max)
 {
-    ASSERT(max >= 1);
-    *l = (struct es_limit){.max = max, .allowed = MIN(FIRST, (double)max)};
+    ASSERT(first >= 1 && max >= 1);
+    *l = (struct es_limit){.max = max, .allowed = MIN((double)first, (double)max)};
 }
 
 unsigned es_limit_allowed(const struct es_limit *l)

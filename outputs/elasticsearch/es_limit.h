@@ -18,8 +18,8 @@ struct es_limit {
     uint64_t cut_ms;  /* when it was last halved */
 };
 
-/* max: at least 1. Begins with two. */
-void es_limit_init(struct es_limit *l, unsigned max);
+/* first, max: at least 1. Begins with `first`. */
+void es_limit_init(struct es_limit *l, unsigned first, unsigned max);
 
 /* Requests allowed at once: 1..max. */
 unsigned es_limit_allowed(const struct es_limit *l);

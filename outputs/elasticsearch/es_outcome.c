@@ -226,6 +226,8 @@ static void items(struct es *es, struct es_batch *b, struct es_request *r, uint6
     struct sorting s = {.lane = b->lane, .why = "no reason given"};
     size_t left = finish_good(es, b, a);
 
+    metric_add(M_OUT_NOOP, a->noops);
+    metric_add(M_OUT_FAILURE_STORE, a->failure_stored);
     for (size_t i = 0; i < b->n_names; i++)
         if (b->names[i].accepts)
             accepted(es, bytes_of(b->names[i].text, b->names[i].n), now_ms);
@@ -288,15 +290,26 @@ void es_hurry(struct es *es, uint64_t now_ms, bool only_suspects)
             b->due_ms = MIN(b->due_ms, now_ms);
 }
 
+/* A request of so many bytes was taken: what is known of sizes that are not, is learnt anew when
+ * that was one; and requests grow again as long as they stay clear of it. */
+static void learn_taken(struct es *es, uint64_t bytes)
+{
+    if (bytes >= es->refused_bytes)
+        es->refused_bytes = UINT64_MAX;
+    if (es->body_bytes < es->settings->batch_bytes && bytes * 2 >= es->body_bytes &&
+        es->body_bytes * 2 < es->refused_bytes)
+        es->body_bytes = MIN(es->body_bytes * 2, es->settings->batch_bytes);
+}
+
 static void good(struct es *es, struct es_request *r, uint64_t now_ms)
 {
     uint64_t from = r->body_sent_ms != 0 ? r->body_sent_ms : r->begun_ms;
 
-    if (es->malformed_in_row > 0)
+    if (r->host->alike > 0)
         es_hurry(es, now_ms, true);
-    es->ok_count++;
-    es->malformed_in_row = 0;
-    es->distrust = false;
+    r->host->ok_number = ++es->ok_count;
+    r->host->alike = 0;
+    r->host->distrust = false;
     if (es_breaker_succeeded(&r->host->breaker)) {
         log_info("host answers again", LOG_STR("host", r->host->name));
         es_hurry(es, now_ms, false);
@@ -304,8 +317,10 @@ static void good(struct es *es, struct es_request *r, uint64_t now_ms)
     es_limit_succeeded(&r->host->limit, (double)(now_ms - from),
                        r->batch != NULL && es_batch_bytes(r->batch) * 2 >= es->body_bytes,
                        r->host->in_flight + 1);
-    if (r->batch != NULL)
+    if (r->batch != NULL) {
+        learn_taken(es, es_batch_bytes(r->batch));
         items(es, r->batch, r, now_ms);
+    }
 }
 
 /* ---- a request that failed whole ---- */
@@ -318,7 +333,8 @@ enum failure {
     FAILED_TOO_LARGE,
     FAILED_MALFORMED,
     FAILED_AUTH,
-    FAILED_BUSY
+    FAILED_BUSY,
+    FAILED_BROKEN /* what a proxy says of a node that hung or broke, a node of a fault of its own */
 };
 
 static enum failure failure_of(const struct es_request *r)
@@ -341,6 +357,8 @@ static enum failure failure_of(const struct es_request *r)
         return FAILED_AUTH;
     case ES_WHOLE_BUSY:
         return FAILED_BUSY;
+    case ES_WHOLE_BROKEN:
+        return FAILED_BROKEN;
     case ES_WHOLE_OK:
     case ES_WHOLE_ODD:
         break;
@@ -387,6 +405,12 @@ static bool is_about_credentials(const struct es *es, enum failure f)
             (es->settings->tls.ca_file[0] != '\0' || es->settings->tls.cert_file[0] != '\0'));
 }
 
+/* Whether the host has answered others since then: what it does not answer is not its own fault. */
+static bool answers_others(const struct es_host *host, uint64_t ok_then)
+{
+    return host->ok_number > ok_then;
+}
+
 /* What the failure says of the host. */
 static void judge_host(struct es *es, struct es_request *r, enum failure f, bool fresh_credentials,
                        uint64_t now_ms)
@@ -401,6 +425,7 @@ static void judge_host(struct es *es, struct es_request *r, enum failure f, bool
         es_breaker_unknown(&host->breaker, now_ms);
         return;
     case FAILED_CONNECT:
+        es_limit_overloaded(&host->limit, r->begun_ms, now_ms);
         opened = es_breaker_failed(&host->breaker, now_ms, 0, false, random);
         break;
     case FAILED_HANG:
@@ -409,23 +434,26 @@ static void judge_host(struct es *es, struct es_request *r, enum failure f, bool
         opened = es_breaker_failed(&host->breaker, now_ms, 0, false, random);
         break;
     case FAILED_BUSY:
+    case FAILED_BROKEN:
         es_limit_overloaded(&host->limit, r->begun_ms, now_ms);
         opened = es_breaker_failed(&host->breaker, now_ms, r->retry_after_ms, false, random);
         break;
     case FAILED_AUTH:
         if (fresh_credentials)
             es_breaker_unknown(&host->breaker, now_ms);
+        else if (r->batch != NULL && r->batch->first_failed_ms != 0 &&
+                 answers_others(host, r->batch->ok_then))
+            /* It lets us in, but not with this: something in between looks into requests. */
+            opened = es_breaker_failed(&host->breaker, now_ms, 0, false, random);
         else
             opened = es_breaker_failed(&host->breaker, now_ms, AUTH_PAUSE_MS, true, random);
         break;
     case FAILED_MALFORMED:
-        if (es->distrust) {
+    case FAILED_TOO_LARGE:
+        if (host->distrust) {
             opened = es_breaker_failed(&host->breaker, now_ms, 0, false, random);
             break;
         }
-        es_breaker_succeeded(&host->breaker);
-        return;
-    case FAILED_TOO_LARGE:
         /* It is well, and particular. */
         es_breaker_succeeded(&host->breaker);
         return;
@@ -464,12 +492,13 @@ static void condemn(struct es *es, struct es_batch *b, const char *why, uint64_t
     es_pend(es, grave, ES_BURY, now_ms);
 }
 
-/* No answer that counts. Once is nobody's fault; the same records again and again are halved until
- * the one stands alone; it is condemned when it failed five times over ten minutes and the host
- * answered others in between each time. */
-static void hung(struct es *es, struct es_batch *b, const char *why, uint64_t now_ms)
+/* No answer that counts, or one that says that the node broke. Once is nobody's fault; the same
+ * records again and again are halved until the one stands alone; it is condemned when it failed
+ * five times over ten minutes and the host answered others in between each time. */
+static void hung(struct es *es, struct es_batch *b, const struct es_host *host, const char *why,
+                 uint64_t now_ms)
 {
-    bool evidence = es->ok_count > b->ok_then;
+    bool evidence = answers_others(host, b->ok_then);
 
     b->hangs++;
     if (b->n > 1 && b->hangs >= HANGS_BEFORE_SPLIT &&
@@ -481,7 +510,7 @@ static void hung(struct es *es, struct es_batch *b, const char *why, uint64_t no
         halve(es, b, now_ms);
         return;
     }
-    if (b->n == 1 && es->ok_count > MAX(b->ok_then, b->ok_strike)) {
+    if (b->n == 1 && answers_others(host, MAX(b->ok_then, b->ok_strike))) {
         b->ok_strike = es->ok_count;
         if (b->strikes++ == 0)
             b->first_strike_ms = now_ms;
@@ -498,34 +527,38 @@ static void hung(struct es *es, struct es_batch *b, const char *why, uint64_t no
     later(es, b, 0, now_ms);
 }
 
-static void malformed(struct es *es, struct es_batch *b, const char *why, bool own, uint64_t now_ms)
+/* A single record was refused whole, and nothing says yet that others are not: when three in a row
+ * fare alike, it is the request. */
+static void suspect(struct es *es, struct es_batch *b, struct es_host *host, const char *why,
+                    uint64_t now_ms)
 {
-    if (b->n > 1 && !es->distrust) {
-        halve(es, b, now_ms);
-        return;
-    }
-    if (b->n > 1) {
-        later(es, b, 0, now_ms);
-        return;
-    }
-    if (!own) {
-        hung(es, b, why, now_ms);
-        return;
-    }
-    if (es->ok_count > b->ok_then) {
-        condemn(es, b, why, now_ms);
-        return;
-    }
     b->suspect = true;
-    if (++es->malformed_in_row >= SINGLES_ALIKE && !es->distrust) {
-        es->distrust = true;
+    if (++host->alike >= SINGLES_ALIKE && !host->distrust) {
+        host->distrust = true;
         log_error("requests are refused whatever is in them: the records are kept",
-                  LOG_STR("reason", why), LOG_STR("knob", "output.elasticsearch.hosts"));
+                  LOG_STR("host", host->name), LOG_STR("reason", why),
+                  LOG_STR("knob", "output.elasticsearch.hosts"));
     }
     later(es, b, 0, now_ms);
 }
 
-static void too_large(struct es *es, struct es_batch *b, const char *why, uint64_t now_ms)
+static void malformed(struct es *es, struct es_batch *b, struct es_host *host, const char *why,
+                      bool own, uint64_t now_ms)
+{
+    if (b->n > 1 && !host->distrust)
+        halve(es, b, now_ms);
+    else if (b->n > 1)
+        later(es, b, 0, now_ms);
+    else if (own && answers_others(host, b->ok_then))
+        condemn(es, b, why, now_ms);
+    else if (!own && answers_others(host, b->ok_then))
+        hung(es, b, host, why, now_ms);
+    else
+        suspect(es, b, host, why, now_ms);
+}
+
+static void too_large(struct es *es, struct es_batch *b, struct es_host *host, const char *why,
+                      uint64_t now_ms)
 {
     uint64_t half = es_batch_bytes(b) / 2;
 
@@ -533,7 +566,14 @@ static void too_large(struct es *es, struct es_batch *b, const char *why, uint64
         char text[400];
 
         snprintf(text, sizeof text, "too_large: %s", why);
-        condemn(es, b, text, now_ms);
+        if (answers_others(host, b->ok_then))
+            condemn(es, b, text, now_ms);
+        else
+            suspect(es, b, host, text, now_ms);
+        return;
+    }
+    if (host->distrust) {
+        later(es, b, 0, now_ms);
         return;
     }
     if (half < es->body_bytes) {
@@ -541,6 +581,7 @@ static void too_large(struct es *es, struct es_batch *b, const char *why, uint64
         log_warn("requests are too large for the host: smaller ones from now on",
                  LOG_U64("bytes", es->body_bytes), LOG_STR("knob", "http.max_content_length"));
     }
+    es->refused_bytes = MIN(es->refused_bytes, half * 2);
     es->body_bytes_learned_ms = now_ms;
     halve(es, b, now_ms);
 }
@@ -582,20 +623,24 @@ static void bad(struct es *es, struct es_request *r, uint64_t now_ms)
     case FAILED_CONNECT:
         later(es, b, 0, now_ms);
         break;
-    case FAILED_AUTH:
-        later(es, b, 0, now_ms);
-        break;
     case FAILED_BUSY:
         later(es, b, r->retry_after_ms, now_ms);
         break;
+    case FAILED_AUTH:
+        if (!answers_others(r->host, b->ok_then)) {
+            later(es, b, 0, now_ms);
+            break;
+        }
+        /* fall through */
+    case FAILED_BROKEN:
     case FAILED_HANG:
-        hung(es, b, why.p, now_ms);
+        hung(es, b, r->host, why.p, now_ms);
         break;
     case FAILED_MALFORMED:
-        malformed(es, b, why.p, own, now_ms);
+        malformed(es, b, r->host, why.p, own, now_ms);
         break;
     case FAILED_TOO_LARGE:
-        too_large(es, b, why.p, now_ms);
+        too_large(es, b, r->host, why.p, now_ms);
         break;
     }
 out:

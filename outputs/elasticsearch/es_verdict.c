@@ -7,6 +7,8 @@ struct row {
     enum es_fate fate;
 };
 
+#define ILLEGAL "illegal_argument_exception"
+
 /* The first row that fits decides. Codes and types changed over the versions (flood stage was 403
  * before 7.7, a closed index is 400 or 403): hence types and texts before codes. */
 static const struct row rows[] = {
@@ -27,15 +29,20 @@ static const struct row rows[] = {
     {400, 400, "invalid_index_name_exception", NULL, ES_RETRY_INDEX},
     {400, 400, "invalid_alias_name_exception", NULL, ES_RETRY_INDEX},
     {400, 400, "security_exception", NULL, ES_RETRY_INDEX},
+    {400, 400, "routing_missing_exception", NULL, ES_RETRY_INDEX},
     {400, 400, "process_cluster_event_timeout_exception", NULL, ES_RETRY_INDEX},
     {400, 400, "unavailable_shards_exception", NULL, ES_RETRY_INDEX},
     {400, 400, "es_rejected_execution_exception", NULL, ES_RETRY},
     {400, 400, "rejected_execution_exception", NULL, ES_RETRY},
     {400, 400, "circuit_breaking_exception", NULL, ES_RETRY},
-    {400, 400, NULL, "shards open", ES_RETRY_INDEX}, /* cluster.max_shards_per_node at midnight */
-    {400, 400, NULL, "pipeline with id [", ES_RETRY_INDEX},
-    {400, 400, NULL, "no write index is defined", ES_RETRY_INDEX},
-    {400, 400, NULL, "in data streams", ES_RETRY_INDEX},
+    /* Told by their texts; only where the text quotes nothing of the document's.
+     * cluster.max_shards_per_node at midnight: */
+    {400, 400, "validation_exception", "shards open", ES_RETRY_INDEX},
+    {400, 400, ILLEGAL, "shards open", ES_RETRY_INDEX},
+    {400, 400, ILLEGAL, "pipeline with id [", ES_RETRY_INDEX},
+    {400, 400, ILLEGAL, "no write index is defined", ES_RETRY_INDEX},
+    {400, 400, ILLEGAL, "in data streams", ES_RETRY_INDEX},
+    {400, 400, ILLEGAL, "Number of documents in ", ES_RETRY_INDEX}, /* a full shard */
     {400, 400, NULL, NULL, ES_REFUSED},
 };
 
@@ -71,11 +78,12 @@ enum es_whole es_verdict_whole(long http_status)
     case 408:
     case 425:
     case 429:
+    case 503:
+        return ES_WHOLE_BUSY;
     case 500:
     case 502:
-    case 503:
     case 504:
-        return ES_WHOLE_BUSY;
+        return ES_WHOLE_BROKEN;
     default:
         return ES_WHOLE_ODD;
     }

@@ -29,7 +29,8 @@ enum es_whole {
     ES_WHOLE_TOO_LARGE, /* 413: halve */
     ES_WHOLE_MALFORMED, /* 400: find the record */
     ES_WHOLE_AUTH,      /* 401, 403: credentials */
-    ES_WHOLE_BUSY,      /* 429, 5xx that mean "later" */
+    ES_WHOLE_BUSY,      /* 408, 425, 429, 503: later */
+    ES_WHOLE_BROKEN,    /* 500, 502, 504: later, too; but it may be one record that breaks it */
     ES_WHOLE_ODD        /* anything else: not what Elasticsearch says; later, with an alarm */
 };
 

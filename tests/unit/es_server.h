@@ -19,7 +19,7 @@
 #include <zlib.h>
 
 #define SERVER_DOCUMENTS 20000
-#define SERVER_CONNECTIONS 512
+#define SERVER_CONNECTIONS 4096
 
 struct server_item {
     struct bytes index, id, document;
@@ -43,6 +43,7 @@ struct server_reply {
     const char *headers; /* further ones, each with its CRLF */
     bool index_first;    /* CLOSE_AFTER, HANG, RAW: create what is in it all the same */
     int extra_items;     /* added (or left out) at the end of a good answer */
+    enum { NO_IDS, IN_ORDER, BACKWARDS } ids; /* that a good answer names with its items */
 };
 
 struct server {
@@ -59,6 +60,8 @@ struct server {
     /* the script; called under lock. item: the error's JSON with status, or 0 for "create it" */
     struct server_reply (*on_request)(struct server *s, const struct server_request *r);
     int (*on_item)(struct server *s, const struct server_item *i, const char **error);
+    const void *script; /* for on_request */
+    void *script_data;
     void *arg;
 };
 
@@ -133,18 +136,23 @@ static void server_parse(struct server_request *r, struct bytes body)
         r->items[r->n].document = document;
         number = memmem(document.p, document.n, "\"n\":", 4);
         r->items[r->n].number = number == NULL ? SERVER_DOCUMENTS : (unsigned)atoi(number + 4);
+        /* Of one that was folded. */
+        if (number == NULL &&
+            (number = memmem(document.p, document.n, "\"sequence\":", 11)) != NULL)
+            r->items[r->n].number = (unsigned)atoi(number + 11);
         r->n++;
         body = bytes_of(nl2 + 1, body.n - action.n - document.n - 2);
     }
 }
 
-/* Creates the document or says why not. */
-static void server_item(struct server *s, const struct server_item *i, struct strbuf *out)
+/* Creates the document or says why not. id: to be named, or none. */
+static void server_item(struct server *s, const struct server_item *i, struct bytes id,
+                        struct strbuf *out)
 {
     const char *error = NULL;
     int status = s->on_item != NULL ? s->on_item(s, i, &error) : 0;
 
-    if (status == 0) {
+    if (status == 0 || (status >= 200 && status < 300)) {
         if (s->copies[i->number] > 0) {
             s->conflicts++;
             status = 409;
@@ -155,12 +163,16 @@ static void server_item(struct server *s, const struct server_item *i, struct st
             s->created++;
             free(s->documents[i->number]);
             s->documents[i->number] = strndup(i->document.p, i->document.n);
-            status = 201;
+            status = status == 0 ? 201 : status;
         }
     }
     if (out->n > 0 && out->p[out->n - 1] != '[')
         strbuf_add_char(out, ',');
-    strbuf_printf(out, "{\"create\":{\"status\":%d", status);
+    /* 202 stands for what a data stream's failure store took. */
+    strbuf_printf(out, "{\"create\":{\"status\":%d%s", status == 202 ? 201 : status,
+                  status == 202 ? ",\"failure_store\":\"used\"" : "");
+    if (id.n > 0)
+        strbuf_printf(out, ",\"_id\":\"%.*s\"", (int)id.n, id.p);
     if (error != NULL)
         strbuf_printf(out, ",\"error\":%s", error);
     strbuf_add_str(out, "}}");
@@ -184,14 +196,18 @@ static bool server_serve(struct server *s, int fd, struct server_request *r)
         for (size_t i = 0; i < n; i++) {
             if (reply.extra_items < 0 && i >= r->n - (size_t)-reply.extra_items)
                 break;
-            server_item(s, &r->items[i], &body);
+            server_item(s, &r->items[i],
+                        reply.ids == NO_IDS     ? BYTES_NONE
+                        : reply.ids == IN_ORDER ? r->items[i].id
+                                                : r->items[n - 1 - i].id,
+                        &body);
         }
         for (int i = 0; i < reply.extra_items; i++)
             strbuf_add_str(&body, ",{\"create\":{\"status\":201}}");
         strbuf_add_str(&body, "]}");
     } else if (reply.index_first) {
         for (size_t i = 0; i < r->n; i++)
-            server_item(s, &r->items[i], &body);
+            server_item(s, &r->items[i], BYTES_NONE, &body);
         strbuf_clear(&body);
     }
     pthread_mutex_unlock(&s->lock);

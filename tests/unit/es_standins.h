@@ -59,7 +59,8 @@ static void buffer_put(struct buffer *b, const char *index, const char *document
         b->next_offset = 100;
     s->offset = b->next_offset;
     memset(s->id, 7, sizeof s->id);
-    memcpy(s->id, &b->n, sizeof b->n);
+    /* Where a position has its low bytes. */
+    memcpy(s->id + 10, &b->n, sizeof(uint32_t));
     s->index = strdup(index);
     s->document = strdup(document);
     b->next_offset += stored_size(s);

@@ -9,6 +9,7 @@
 
 #include "outputs/elasticsearch/es_answer.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define OK "{\"create\":{\"status\":201}}"
@@ -54,6 +55,160 @@ static void test_mixed(void **state)
                             "string: \"abc\"");
         assert_string_equal(es_answer_text(&a, &a.items[0]), "");
     }
+    es_answer_fini(&a);
+}
+
+static uint64_t dice;
+
+static unsigned draw(unsigned n)
+{
+    dice = dice * 6364136223846793005u + 1442695040888963407u;
+    return (unsigned)(dice >> 33) % n;
+}
+
+/* One item in one of the forms that servers write, and what it means. The texts of failures name
+ * the item's number: a position that slips shows. */
+static enum es_fate write_item(struct strbuf *to, unsigned number)
+{
+    static const struct {
+        int status;
+        const char *type;
+        enum es_fate fate;
+    } kinds[] = {
+        {201, NULL, ES_DELIVERED},
+        {200, NULL, ES_DELIVERED},
+        {409, "version_conflict_engine_exception", ES_DUPLICATE},
+        {429, "es_rejected_execution_exception", ES_RETRY},
+        {400, "document_parsing_exception", ES_REFUSED},
+        {503, "unavailable_shards_exception", ES_RETRY_INDEX},
+        {400, "index_closed_exception", ES_RETRY_INDEX},
+        {500, "null_pointer_exception", ES_RETRY},
+    };
+    static const char *const spaces[] = {"", "", "", " ", "\n  "};
+    unsigned k = draw(2) ? 0 : draw(ARRAY_LEN(kinds));
+    const char *space = spaces[draw(ARRAY_LEN(spaces))];
+    bool status_first = draw(2) == 0;
+
+    strbuf_printf(to, "{%s\"create\":%s{", space, space);
+    if (status_first)
+        strbuf_printf(
+            to, "\"status\":%s%d%s", space, kinds[k].status,
+            kinds[k].type || draw(3) == 0 ? ",\"_shards\":{\"status\":400,\"total\":[1,2]}" : "");
+    if (kinds[k].type != NULL)
+        strbuf_printf(to,
+                      "%s\"error\":{\"reason\":\"item %u, \\\"status\\\":201}},\",\"type\":\"%s\","
+                      "\"caused_by\":{\"type\":\"x\",\"reason\":\"y\"},\"status\":201}",
+                      status_first ? "," : "", number, kinds[k].type);
+    if (!status_first)
+        strbuf_printf(to, "%s\"status\":%d", kinds[k].type != NULL ? "," : "", kinds[k].status);
+    strbuf_printf(to, "}%s}", space);
+    return kinds[k].fate;
+}
+
+/* ESF-04: items of all kinds in random order, in all forms, cut into random pieces: each keeps its
+ * position. */
+static void test_random_order(void **state)
+{
+    uint64_t seed = getenv("SEED") ? strtoull(getenv("SEED"), NULL, 0) : 20181123;
+    struct es_answer a = {0};
+    struct strbuf text = {0};
+    enum es_fate fates[40];
+
+    (void)state;
+    print_message("SEED=%llu\n", (unsigned long long)seed);
+    dice = seed;
+    for (unsigned round = 0; round < 10000; round++) {
+        unsigned n = 1 + draw(ARRAY_LEN(fates));
+
+        strbuf_clear(&text);
+        strbuf_add_str(&text, draw(2) ? "{\"errors\":true,\"items\":[" : "{\"items\":[");
+        for (unsigned i = 0; i < n; i++) {
+            if (i > 0)
+                strbuf_add_char(&text, ',');
+            fates[i] = write_item(&text, i);
+        }
+        strbuf_add_str(&text, draw(2) ? "]}" : "],\"took\":3}");
+        es_answer_begin(&a, n);
+        for (size_t at = 0; at < text.n;) {
+            size_t step = 1 + draw(draw(3) ? 300 : 5);
+
+            step = MIN(step, text.n - at);
+            if (!es_answer_feed(&a, text.p + at, step))
+                fail_msg("round %u, at %zu: %s: %s", round, at, a.wrong, text.p);
+            at += step;
+        }
+        if (!es_answer_end(&a))
+            fail_msg("round %u: %s: %s", round, a.wrong, text.p);
+        assert_int_equal(a.n, n);
+        for (unsigned i = 0; i < n; i++) {
+            char wanted[16];
+
+            if (a.items[i].fate != fates[i])
+                fail_msg("round %u, item %u: %s", round, i, text.p);
+            snprintf(wanted, sizeof wanted, "item %u,", i);
+            if (fates[i] == ES_REFUSED && strstr(es_answer_text(&a, &a.items[i]), wanted) == NULL)
+                fail_msg("round %u, item %u has the text %s", round, i,
+                         es_answer_text(&a, &a.items[i]));
+        }
+        /* One item more or less was sent: void. */
+        assert_false(judge(&a, n + 1, text.p, text.n, 4096));
+        assert_false(judge(&a, n - 1, text.p, text.n, 4096));
+    }
+    strbuf_fini(&text);
+    es_answer_fini(&a);
+}
+
+static bool is_number(const void *arg, size_t item, struct bytes id)
+{
+    (void)arg;
+    return id.n == 1 && id.p[0] == (char)('0' + item);
+}
+
+/* ESF-07: in another order, which shows where the answer names ids. */
+static void test_ids(void **state)
+{
+    static const struct {
+        bool counts;
+        const char *items;
+    } cases[] = {
+        {true,
+         "{\"create\":{\"_id\":\"0\",\"status\":201}},{\"create\":{\"status\":201,\"_id\":\"1\"}}"},
+        {true, OK ",{\"create\":{\"status\":201,\"_id\":\"1\"}}"},
+        {false,
+         "{\"create\":{\"_id\":\"1\",\"status\":201}},{\"create\":{\"_id\":\"0\",\"status\":201}}"},
+        {false, OK ",{\"create\":{\"status\":201,\"_id\":\"0\"}}"},
+        {false, OK ",{\"create\":{\"status\":201,\"_id\":\"\"}}"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct es_answer a = {0};
+        struct strbuf text = {0};
+
+        strbuf_printf(&text, "{\"items\":[%s]}", cases[i].items);
+        es_answer_begin(&a, 2);
+        es_answer_check_ids(&a, is_number, NULL);
+        es_answer_feed(&a, text.p, text.n);
+        if (es_answer_end(&a) != cases[i].counts)
+            fail_msg("%s", cases[i].items);
+        es_answer_fini(&a);
+        strbuf_fini(&text);
+    }
+}
+
+static void test_noops_and_failure_store(void **state)
+{
+    static const char text[] =
+        "{\"items\":[" OK ",{\"create\":{\"status\":200}},{\"create\":{\"status\":201,"
+        "\"failure_store\":\"used\"}},{\"create\":{\"failure_store\":\"not_enabled\",\"status\":"
+        "201}},"
+        "{\"create\":{\"failure_store\":\"used\",\"status\":429}}," OK "]}";
+    struct es_answer a = {0};
+
+    (void)state;
+    assert_true(judge(&a, 6, text, sizeof text - 1, 7));
+    assert_int_equal(a.noops, 1);
+    assert_int_equal(a.failure_stored, 1);
     es_answer_fini(&a);
 }
 
@@ -199,9 +354,10 @@ static void test_whole_errors(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_mixed),          cmocka_unit_test(test_cut_off),
-        cmocka_unit_test(test_void_and_valid), cmocka_unit_test(test_ceilings),
-        cmocka_unit_test(test_whole_errors),
+        cmocka_unit_test(test_mixed),    cmocka_unit_test(test_random_order),
+        cmocka_unit_test(test_ids),      cmocka_unit_test(test_noops_and_failure_store),
+        cmocka_unit_test(test_cut_off),  cmocka_unit_test(test_void_and_valid),
+        cmocka_unit_test(test_ceilings), cmocka_unit_test(test_whole_errors),
     };
 
     return cmocka_run_group_tests_name("es_answer", tests, NULL, NULL);

@@ -51,6 +51,23 @@ static void test_items(void **state)
          ES_REFUSED},
         {400, "strict_dynamic_mapping_exception", "mapping set to strict", ES_REFUSED},
         {400, "something_new_exception", "", ES_REFUSED},
+        /* The index's fault, whatever the code says. */
+        {400, "routing_missing_exception", "routing is required for [a]/[b]", ES_RETRY_INDEX},
+        {400, "illegal_argument_exception",
+         "Number of documents in the index can't exceed [2147483519]", ES_RETRY_INDEX},
+        {400, "illegal_argument_exception",
+         "Number of documents in shard [a][0] exceeds the limit of [2147483519] documents per "
+         "shard",
+         ES_RETRY_INDEX},
+        {400, "illegal_argument_exception", "no write index is defined for alias [a]",
+         ES_RETRY_INDEX},
+        {400, "illegal_argument_exception",
+         "only write ops with an op_type of create are allowed in data streams", ES_RETRY_INDEX},
+        /* A refusal quotes the value: what a log says there is no reason to hold up an index. */
+        {400, "document_parsing_exception",
+         "failed to parse field [n]. Preview of field's value: 'maximum shards open; pipeline with "
+         "id [x; Number of documents in '",
+         ES_REFUSED},
         /* No error of Elasticsearch's own: nothing is condemned. */
         {400, "", "", ES_RETRY},
         {413, "x", "y", ES_RETRY},
@@ -74,9 +91,15 @@ static void test_requests(void **state)
     assert_int_equal(es_verdict_whole(400), ES_WHOLE_MALFORMED);
     assert_int_equal(es_verdict_whole(401), ES_WHOLE_AUTH);
     assert_int_equal(es_verdict_whole(403), ES_WHOLE_AUTH);
-    for (long s = 502; s <= 504; s++)
-        assert_int_equal(es_verdict_whole(s), ES_WHOLE_BUSY);
+    assert_int_equal(es_verdict_whole(500), ES_WHOLE_BROKEN);
+    assert_int_equal(es_verdict_whole(502), ES_WHOLE_BROKEN);
+    assert_int_equal(es_verdict_whole(504), ES_WHOLE_BROKEN);
+    assert_int_equal(es_verdict_whole(503), ES_WHOLE_BUSY);
     assert_int_equal(es_verdict_whole(429), ES_WHOLE_BUSY);
+    assert_int_equal(es_verdict_whole(408), ES_WHOLE_BUSY);
+    assert_int_equal(es_verdict_whole(425), ES_WHOLE_BUSY);
+    assert_int_equal(es_verdict_whole(0), ES_WHOLE_ODD);
+    assert_int_equal(es_verdict_whole(599), ES_WHOLE_ODD);
     assert_int_equal(es_verdict_whole(201), ES_WHOLE_ODD);
     assert_int_equal(es_verdict_whole(301), ES_WHOLE_ODD);
     assert_int_equal(es_verdict_whole(404), ES_WHOLE_ODD);
@@ -159,7 +182,7 @@ static void test_limit(void **state)
     unsigned before;
 
     (void)state;
-    es_limit_init(&l, 8);
+    es_limit_init(&l, 2, 8);
     assert_int_equal(es_limit_allowed(&l), 2);
     /* Not used: does not grow. */
     for (int i = 0; i < 100; i++)
@@ -185,7 +208,7 @@ static void test_limit(void **state)
     for (int i = 0; i < 20; i++)
         es_limit_succeeded(&l, 500, true, es_limit_allowed(&l));
     assert_true(es_limit_allowed(&l) < before);
-    es_limit_init(&l, 1);
+    es_limit_init(&l, 2, 1);
     assert_int_equal(es_limit_allowed(&l), 1);
 }
 
