@@ -1,5 +1,6 @@
 #include "outputs/file/day_file.h"
 
+#include "agent/base/hash.h"
 #include "agent/base/io.h"
 #include "agent/base/log.h"
 #include "outputs/output.h"
@@ -98,13 +99,65 @@ static off_t whole_lines(int fd, off_t size)
     return size;
 }
 
+/* ---- ids ---- */
+
+/* 64 bits under a secret key: that a record is taken for another one is less likely than the same
+ * for the checksum in its `_id`. Never 0. */
+static uint64_t id_hash(const struct day_file_ids *ids, const uint8_t id[BUFFER_ID_BYTES])
+{
+    return hash_64(ids->key, id, BUFFER_ID_BYTES) | 1;
+}
+
+/* Where h stands, or is to stand. */
+static uint64_t *ids_slot(const struct day_file_ids *ids, uint64_t h)
+{
+    size_t i = (size_t)(h >> 1) & (ids->cap - 1);
+
+    while (ids->slots[i] && ids->slots[i] != h)
+        i = (i + 1) & (ids->cap - 1);
+    return &ids->slots[i];
+}
+
+static void ids_grow(struct day_file_ids *ids)
+{
+    struct day_file_ids more = {.key = ids->key, .n = ids->n, .cap = MAX(2 * ids->cap, 1024u)};
+
+    if (ids->cap == 0)
+        hash_random(&more.key, sizeof more.key);
+    more.slots = base_calloc(more.cap, sizeof *more.slots);
+    for (size_t i = 0; i < ids->cap; i++)
+        if (ids->slots[i])
+            *ids_slot(&more, ids->slots[i]) = ids->slots[i];
+    free(ids->slots);
+    *ids = more;
+}
+
+static void ids_add(struct day_file_ids *ids, const uint8_t id[BUFFER_ID_BYTES])
+{
+    uint64_t h, *slot;
+
+    if (2 * ids->n >= ids->cap)
+        ids_grow(ids);
+    h = id_hash(ids, id);
+    slot = ids_slot(ids, h);
+    ids->n += *slot == 0;
+    *slot = h;
+}
+
+static void ids_free(struct day_file_ids *ids)
+{
+    free(ids->slots);
+    *ids = (struct day_file_ids){0};
+}
+
+/* ---- what stands in it ---- */
+
 struct window {
     off_t line; /* where the current line begins; -1: somewhere before the window */
     size_t line_n;
     bool has_nul;
     char head[LINE_HEAD_BYTES + OUTPUT_ID_CHARS];
     off_t cut; /* the first line with a NUL in it; -1: none */
-    size_t cap;
 };
 
 static void end_line(struct day_file *f, struct window *w, off_t next)
@@ -115,13 +168,8 @@ static void end_line(struct day_file *f, struct window *w, off_t next)
         w->cut = w->line;
     if (w->line >= 0 && w->cut < 0 && w->line_n >= sizeof w->head &&
         memcmp(w->head, LINE_HEAD, LINE_HEAD_BYTES) == 0 &&
-        output_id_parse(bytes_of(w->head + LINE_HEAD_BYTES, OUTPUT_ID_CHARS), id)) {
-        if (f->n_seen == w->cap) {
-            w->cap = MAX(2 * w->cap, 1024u);
-            f->seen = base_realloc(f->seen, w->cap * sizeof *f->seen);
-        }
-        memcpy(f->seen[f->n_seen++], id, sizeof id);
-    }
+        output_id_parse(bytes_of(w->head + LINE_HEAD_BYTES, OUTPUT_ID_CHARS), id))
+        ids_add(&f->seen, id);
     w->line = next;
     w->line_n = 0;
     w->has_nul = false;
@@ -133,11 +181,6 @@ static void add_to_line(struct window *w, const char *p, size_t n)
         memcpy(w->head + w->line_n, p, MIN(n, sizeof w->head - w->line_n));
     w->line_n += n;
     w->has_nul = w->has_nul || memchr(p, '\0', n);
-}
-
-static int by_id(const void *a, const void *b)
-{
-    return memcmp(a, b, BUFFER_ID_BYTES);
 }
 
 /* Reads the ids of the last window of f->size bytes. NULs stand where a power cut took lines that
@@ -167,8 +210,6 @@ static int read_window(struct day_file *f)
     free(chunk);
     if (w.cut >= 0)
         f->size = w.cut;
-    if (f->n_seen)
-        qsort(f->seen, f->n_seen, sizeof *f->seen, by_id);
     return rc;
 }
 
@@ -238,7 +279,7 @@ void day_file_close(struct day_file *f)
     if (f->fd >= 0)
         io_close(f->fd);
     free(f->path);
-    free(f->seen);
+    ids_free(&f->seen);
     strbuf_fini(&f->pending);
     *f = (struct day_file){.fd = -1};
 }
@@ -247,7 +288,7 @@ void day_file_close(struct day_file *f)
 
 bool day_file_has(const struct day_file *f, const uint8_t id[BUFFER_ID_BYTES])
 {
-    return f->n_seen && bsearch(id, f->seen, f->n_seen, sizeof *f->seen, by_id);
+    return f->seen.n && *ids_slot(&f->seen, id_hash(&f->seen, id));
 }
 
 void day_file_add(struct day_file *f, const uint8_t id[BUFFER_ID_BYTES], struct bytes document)
@@ -269,6 +310,8 @@ void day_file_add(struct day_file *f, const uint8_t id[BUFFER_ID_BYTES], struct 
     p += document.n - i;
     *p++ = '\n';
     f->pending.n += (size_t)(p - to);
+    if (!f->forgotten)
+        ids_add(&f->seen, id);
 }
 
 /* Whether the path still leads to our file, and nobody else changed its length. */
@@ -305,12 +348,12 @@ static int open_again(struct day_file *f, struct error *e)
         day_file_close(&fresh);
         return -1;
     }
-    free(fresh.seen);
+    ids_free(&fresh.seen);
     fresh.seen = f->seen;
-    fresh.n_seen = f->n_seen;
+    fresh.forgotten = f->forgotten;
     fresh.appended = f->appended;
     fresh.pending = f->pending;
-    f->seen = NULL;
+    f->seen = (struct day_file_ids){0};
     f->pending = (struct strbuf){0};
     day_file_close(f);
     *f = fresh;
@@ -344,10 +387,9 @@ int day_file_flush(struct day_file *f, struct error *e)
     if (f->pending.cap > KEEP_PENDING)
         strbuf_fini(&f->pending);
     strbuf_clear(&f->pending);
-    if (f->appended > DAY_FILE_WINDOW && f->seen) {
-        free(f->seen);
-        f->seen = NULL;
-        f->n_seen = 0;
+    if (f->appended > DAY_FILE_WINDOW && !f->forgotten) {
+        ids_free(&f->seen);
+        f->forgotten = true;
     }
     return 0;
 }

@@ -4,11 +4,13 @@
  *
  * What a crash may leave: a torn last line, NUL bytes where lines had been on their way to the disk
  * (a power cut), and whole lines of records that the buffer hands out again. Opening a file cuts
- * the first two away and remembers the ids of the lines in its last DAY_FILE_WINDOW bytes: a record
- * that is found among them is there already. After kill -9 only one batch can be handed out again;
- * after a power cut, what was written since the buffer last had its frontier and its positions on
- * disk. The buffer sees to those within about a second, so this is exact as long as a second brings
- * a file less than a window.
+ * the first two away and remembers the ids of the lines in its last DAY_FILE_WINDOW bytes, and from
+ * then on those of the lines that are added: a record that is found among them is there already.
+ * (Added ones, too: where a power cut shortened a log file, it is read again from its beginning,
+ * while the buffer still holds records of it from before.) All are forgotten when a window was
+ * added. After kill -9 only one batch can be handed out again; after a power cut, what was written
+ * since the buffer last had its frontier and its positions on disk, and the log files that it
+ * shortened. So this is exact as long as these bring a file less than a window.
  */
 #ifndef BARGE_DAY_FILE_H
 #define BARGE_DAY_FILE_H
@@ -26,11 +28,15 @@ struct day_file {
     int fd;
     dev_t device; /* as of opening: the path must lead to the same file still */
     ino_t inode;
-    off_t size;                       /* whole lines, fsynced */
-    struct strbuf pending;            /* lines to be written behind them */
-    uint8_t (*seen)[BUFFER_ID_BYTES]; /* ids of the window, sorted; NULL once they cannot matter */
-    size_t n_seen;
-    uint64_t appended; /* since it was opened: once it is a window, seen is forgotten */
+    off_t size;            /* whole lines, fsynced */
+    struct strbuf pending; /* lines to be written behind them */
+    struct day_file_ids {
+        uint64_t *slots; /* keyed hashes, open addressing; 0: none */
+        size_t n, cap;
+        uint64_t key;
+    } seen;            /* ids of the window, and of what was added */
+    bool forgotten;    /* they cannot matter any more */
+    uint64_t appended; /* since it was opened */
     bool cut_owed;     /* lines of a failed write could not be cut away yet */
 };
 
@@ -44,7 +50,7 @@ int day_file_open(struct day_file *f, const char *path, struct error *e);
 /* Forgets what is pending. A closed (zeroed, fd -1) one is fine. */
 void day_file_close(struct day_file *f);
 
-/* Whether a line with this id was there when the file was opened. */
+/* Whether a line with this id stands in the window, or was added. */
 bool day_file_has(const struct day_file *f, const uint8_t id[BUFFER_ID_BYTES]);
 
 /* Adds a line to what is pending. document is a JSON object without line feeds. */

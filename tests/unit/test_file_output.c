@@ -459,6 +459,30 @@ static void repeated_records_are_skipped(void **state)
     end_stage(&s);
 }
 
+/* A log file that a power cut shortened is read again while its records still lie in the buffer:
+ * the same ids in one life, in one batch and in later ones. */
+static void what_is_read_twice_in_one_life_is_there_once(void **state)
+{
+    struct stage s = make_stage();
+
+    (void)state;
+    for (uint64_t k = 0; k < 3000; k++)
+        append(&s, k, 1, 10);
+    for (uint64_t k = 2990; k < 3000; k++)
+        append(&s, k, 1, 10);
+    commit(&s);
+    start_output(&s);
+    wait_drained(&s);
+    for (uint64_t k = 0; k < 3500; k++)
+        append(&s, k, 1, 10);
+    commit(&s);
+    wait_drained(&s);
+    assert_int_equal(stats(&s).duplicate, 10 + 3000);
+    assert_int_equal(stats(&s).delivered, 3500);
+    check_day(&s, 1, 0, 1, 3500, 10);
+    end_stage(&s);
+}
+
 /* Behind more than a window of other lines, whose first is not at the window's edge. */
 static void the_window_is_found_in_a_large_file(void **state)
 {
@@ -764,6 +788,7 @@ int main(void)
         cmocka_unit_test(large_and_small),
         cmocka_unit_test(empty_documents_stay_json),
         cmocka_unit_test(repeated_records_are_skipped),
+        cmocka_unit_test(what_is_read_twice_in_one_life_is_there_once),
         cmocka_unit_test(the_window_is_found_in_a_large_file),
         cmocka_unit_test(full_disk_is_waited_for),
         cmocka_unit_test(stop_gives_up_and_the_next_life_goes_on),
