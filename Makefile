@@ -111,6 +111,10 @@ $(BUILD)/barge: $(BUILD)/agent/main.o $(BUILD)/libbarge.a
 
 # ---- tests ----
 
+# The program on a disk that forgets and fails: the seam of system calls is another one.
+$(BUILD)/barge-crash: $(BUILD)/agent/main.o $(BUILD)/tests/support/crash_io.o $(BUILD)/libbarge.a
+	$(CC) $(ALL_LDFLAGS) $^ -o $@ $(ALL_LIBS)
+
 # A unit test links what it needs from the library; one that defines a module's functions itself (io.h) replaces it.
 $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libbarge.a $(BUILD)/flags
 	@mkdir -p $(@D)
@@ -135,7 +139,7 @@ test-unit: $(UNIT_BINS) ## the unit tests alone
 	[ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
 
 .PHONY: test-integration
-test-integration: $(BUILD)/barge ## the built program against files, sockets and a scripted Elasticsearch
+test-integration: $(BUILD)/barge $(BUILD)/barge-crash ## the built program against files, sockets and a scripted Elasticsearch
 	$(PYTEST) -n $(JOBS) tests/integration
 
 .PHONY: test-elasticsearch
@@ -230,4 +234,4 @@ clean: ## removes build/ (not .cache/, where fetched nodes lie)
 help: ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r t d; do printf '%-22s %s\n' "$$t" "$$d"; done
 
--include $(OBJ:.o=.d) $(UNIT_BINS:=.d) $(FUZZ_BINS:=.d)
+-include $(OBJ:.o=.d) $(BUILD)/tests/support/crash_io.d $(UNIT_BINS:=.d) $(FUZZ_BINS:=.d)

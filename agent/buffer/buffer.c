@@ -82,32 +82,8 @@ void buffer_stats(struct buffer *b, struct buffer_stats *s)
     pthread_mutex_unlock(&b->lock);
 }
 
-void buffer_publish(struct buffer *b)
+void buffer_publish(const struct buffer *b)
 {
-    uint64_t read = b->end.seq;
-    static const enum metric drops[BUFFER_DROP_KINDS] = {
-        [BUFFER_DROP_FULL] = M_DROP_BUFFER_FULL,
-        [BUFFER_DROP_TOO_LARGE] = M_DROP_TOO_LARGE,
-        [BUFFER_DROP_INVALID] = M_DROP_INVALID,
-    };
-
-    for (int i = 0; i < BUFFER_DROP_KINDS; i++) {
-        uint64_t n = atomic_load_explicit(&b->dropped[i], memory_order_relaxed);
-
-        metric_set(drops[i], n);
-        read += n;
-    }
-    metric_set(M_READ, read);
-    metric_set(M_DELIVERED, b->finished.delivered);
-    metric_set(M_DUPLICATE, b->finished.duplicate);
-    metric_set(M_DEAD, b->finished.dead_lettered);
-    metric_set(M_DROP_DAMAGED, b->finished.damaged);
-    metric_set(M_BUFFER_DAMAGED, b->finished.damaged);
-    metric_set(M_BUFFERED, b->end.seq - b->frontier.seq);
-    metric_set(M_BUFFER_BYTES, b->used + b->spare_bytes);
-    metric_set(M_BUFFER_MAX, b->o.max_bytes);
-    metric_set(M_BUFFER_SEGMENTS, b->n_segments);
-    metric_set(M_BUFFER_OLDEST, oldest_age_s(b));
     metric_set(M_BUFFER_FULL, atomic_load_explicit(&b->denied, memory_order_relaxed));
 }
 

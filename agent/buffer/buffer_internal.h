@@ -146,8 +146,9 @@ uint64_t buffer_cannot_wait_bytes(const struct buffer *b);
 void buffer_update_durable(struct buffer *b);
 /* Fills in what a commit, a snapshot or a state slot carries. Under lock. */
 void buffer_fill_books(const struct buffer *b, struct buffer_books *k);
-/* Sets the figures. Under lock. */
-void buffer_publish(struct buffer *b);
+/* Sets the one figure that is looked at each turn. The others are set by whoever shows them, from
+ * buffer_stats: one by one from here, a page would catch books that do not balance. Under lock. */
+void buffer_publish(const struct buffer *b);
 
 /* Size of the spare file: a head like the current one, and some more. */
 static inline uint64_t buffer_spare_bytes(uint64_t head_bytes)

@@ -13,6 +13,7 @@ from waiting import PATIENCE, TooLate, wait_until
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BINARY = os.environ.get("BARGE", os.path.join(TOP, "build", "barge"))
+CRASHING = BINARY + "-crash"
 WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
 SANITIZER = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error: |SUMMARY: \w+Sanitizer|DEADLYSIGNAL")
 
@@ -66,7 +67,8 @@ def run(*arguments, env=None, stdin=None, timeout=30):
 
 
 class Barge:
-    """`barge run` on a configuration. folder: a folder of its own for configuration, data and log."""
+    """`barge run` on a configuration. folder: a folder of its own for configuration, data and log. binary: CRASHING is the one on
+    a disk that forgets and fails (crash_io.c)."""
 
     def __init__(self, folder, config, env=None, wrapper=(), pass_fds=(), binary=None):
         self.folder = str(folder)
