@@ -104,6 +104,10 @@ static int open_folders(const char *data_dir, int dirs[FOLDERS], struct error *e
             dirs[i] = open_folder(data, folder_names[i], &owner, e);
             rc = dirs[i] < 0 ? -1 : 0;
         }
+        /* Also when they were there: what made them may not have got further. */
+        if (rc == 0 && (io_fsync(data) < 0 || io_fsync(dirs[LETTERS]) < 0))
+            log_warn("the names of the dead letters' folders cannot be synced",
+                     LOG_STR("data_dir", data_dir), LOG_STR("why", strerror(errno)));
     }
     if (data >= 0)
         io_close(data);

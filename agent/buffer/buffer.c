@@ -149,23 +149,19 @@ struct buffer_point buffer_end(struct buffer *b)
 static int open_folder(struct buffer *b, struct error *e)
 {
     const char *dir = b->o.dir;
+    int parent;
 
-    if (io_mkdir(AT_FDCWD, dir, 0700) == 0) {
-        int parent;
-
-        b->dir = io_open(AT_FDCWD, dir, O_RDONLY | O_DIRECTORY, 0);
-        parent = b->dir < 0 ? -1 : io_open(b->dir, "..", O_RDONLY | O_DIRECTORY, 0);
-        if (parent >= 0) {
-            io_fsync(parent);
-            io_close(parent);
-        }
-    } else {
-        if (errno != EEXIST)
-            return error_set(e, "cannot make the buffer's folder %s: %s", dir, strerror(errno));
-        b->dir = io_open(AT_FDCWD, dir, O_RDONLY | O_DIRECTORY, 0);
-    }
+    if (io_mkdir(AT_FDCWD, dir, 0700) < 0 && errno != EEXIST)
+        return error_set(e, "cannot make the buffer's folder %s: %s", dir, strerror(errno));
+    b->dir = io_open(AT_FDCWD, dir, O_RDONLY | O_DIRECTORY, 0);
     if (b->dir < 0)
         return error_set(e, "cannot open the buffer's folder %s: %s", dir, strerror(errno));
+    /* Also when it was there: it may have been made by a start that did not get further. */
+    parent = io_open(b->dir, "..", O_RDONLY | O_DIRECTORY, 0);
+    if (parent >= 0) {
+        io_fsync(parent);
+        io_close(parent);
+    }
     /* The kernel drops the lock with the process: nothing is left behind that somebody would have
      * to remove. */
     if (flock(b->dir, LOCK_EX | LOCK_NB) < 0) {

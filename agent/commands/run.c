@@ -4,6 +4,7 @@
  */
 #include "agent/commands/run.h"
 
+#include "agent/base/folder.h"
 #include "agent/base/log.h"
 #include "agent/base/metrics.h"
 #include "agent/base/notify.h"
@@ -303,31 +304,6 @@ static void add_destination(struct strbuf *to, const struct config *c)
         }
 }
 
-static int make_folders(const char *path, struct error *e)
-{
-    char *copy = base_strdup(path);
-    int rc = 0;
-
-    for (char *p = copy + 1; rc == 0; p++) {
-        char c = *p;
-
-        if (c != '/' && c != '\0')
-            continue;
-        *p = '\0';
-        if (mkdir(copy, 0700) < 0 && errno != EEXIST)
-            rc = error_set(
-                e,
-                "data_dir: cannot make the folder %s: %s; run as root, or choose a folder "
-                "where this user may write",
-                copy, strerror(errno));
-        *p = c;
-        if (c == '\0')
-            break;
-    }
-    free(copy);
-    return rc;
-}
-
 /* Whoever owns what we write to could put something else there. Root may own the folder above: it
  * could do that anyway, and hands volumes to others. */
 static int check_owner(const char *path, bool or_root, struct error *e)
@@ -350,9 +326,13 @@ static int make_data_dir(const char *path, struct error *e)
 {
     static const char *const folders[] = {"buffer", "dead-letters", "replay"};
     struct strbuf below = {0};
+    struct error why;
     int rc = 0;
 
-    if (make_folders(path, e) < 0 || check_owner(path, true, e) < 0)
+    if (folder_make(path, 0700, &why) < 0)
+        return error_set(
+            e, "data_dir: %s; run as root, or choose a folder where this user may write", why.text);
+    if (check_owner(path, true, e) < 0)
         return -1;
     for (size_t i = 0; rc == 0 && i < ARRAY_LEN(folders); i++) {
         strbuf_clear(&below);

@@ -1,5 +1,6 @@
 #include "outputs/file/day_file.h"
 
+#include "agent/base/folder.h"
 #include "agent/base/hash.h"
 #include "agent/base/io.h"
 #include "agent/base/log.h"
@@ -44,17 +45,15 @@ static int sync_name(const char *path, struct error *e)
 
 int day_file_make_folders(const char *path, struct error *e)
 {
-    int rc = 0;
+    const char *slash = strrchr(path, '/');
+    char *folder;
+    int rc;
 
-    for (const char *p = path + 1; *path && rc == 0 && (p = strchr(p, '/')) != NULL; p++) {
-        char *folder = base_strndup(path, (size_t)(p - path));
-
-        if (io_mkdir(AT_FDCWD, folder, 0755) == 0)
-            rc = sync_name(folder, e);
-        else if (errno != EEXIST)
-            rc = error_set(e, "folder %s cannot be made: %s", folder, strerror(errno));
-        free(folder);
-    }
+    if (!slash || slash == path)
+        return 0;
+    folder = base_strndup(path, (size_t)(slash - path));
+    rc = folder_make(folder, 0755, e);
+    free(folder);
     return rc;
 }
 
