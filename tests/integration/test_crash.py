@@ -133,7 +133,7 @@ def test_killed_between_the_answer_and_the_frontier(lab):
     barge = lab.barge(lab.config(elastic, docker))
     elastic.answer_next(Silence(index=True))
     container.write(b"".join(line("app-1", i) for i in range(200)))
-    wait_until(lambda: elastic.store, 10)
+    wait_until(lambda: elastic.requests and 0 < len(elastic.requests[0].items) == len(elastic.store), 10)
     stored = len(elastic.store)
     barge.kill9()
     barge.start()
