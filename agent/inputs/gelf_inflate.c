@@ -6,9 +6,10 @@
 #include <stdlib.h>
 #include <zlib.h>
 
-#define FREE_RATIO 64
+#define FREE_RATIO 32
 #define BUDGET_MAX (UINT64_C(16) << 20)
-#define BUDGET_PER_S (UINT64_C(16) << 20)
+#define BUDGET_PER_S (UINT64_C(4) << 20)
+#define FILL_MS (BUDGET_MAX * 1000 / BUDGET_PER_S)
 #define KEEP_BYTES (1u << 20)
 
 struct gelf_inflater {
@@ -43,7 +44,7 @@ void gelf_inflater_free(struct gelf_inflater *f)
 
 static void refill(struct gelf_inflater *f, uint64_t now_ms)
 {
-    uint64_t passed = now_ms > f->filled_ms ? MIN(now_ms - f->filled_ms, 1000) : 0;
+    uint64_t passed = now_ms > f->filled_ms ? MIN(now_ms - f->filled_ms, FILL_MS) : 0;
 
     f->budget = MIN(f->budget + passed * BUDGET_PER_S / 1000, BUDGET_MAX);
     f->filled_ms = now_ms;

@@ -177,9 +177,9 @@ static void size_cap(void **state)
     assert_true(bomb.n < 70000);
     assert_true(gelf_inflate(f, fits, 0, &out));
     assert_int_equal(out.n, 8 * MIB);
-    assert_false(gelf_inflate(f, larger, 1000, &out));
-    assert_false(gelf_inflate(f, bomb, 2000, &out));
-    assert_true(gelf_inflate(f, fits, 3000, &out));
+    assert_false(gelf_inflate(f, larger, 4000, &out));
+    assert_false(gelf_inflate(f, bomb, 8000, &out));
+    assert_true(gelf_inflate(f, fits, 12000, &out));
     free((void *)(uintptr_t)fits.p);
     free((void *)(uintptr_t)larger.p);
     free((void *)(uintptr_t)bomb.p);
@@ -187,8 +187,8 @@ static void size_cap(void **state)
 }
 
 /* Bombs at 150 kB/s for ten seconds of virtual time: the first may be as compressible as it likes,
- * then the budget of 16 MiB (and as much a second) ends; ordinary messages are not touched by it,
- * and a second after the last bomb large ones pass again. */
+ * then the budget of 16 MiB (and 4 a second) ends; ordinary messages are not touched by it, and two
+ * seconds after the last bomb large ones pass again. */
 static void bombs_have_a_budget(void **state)
 {
     struct gelf_inflater *f = gelf_inflater_create(8 * MIB);
@@ -209,7 +209,7 @@ static void bombs_have_a_budget(void **state)
     }
     assert_true(bombs > 100);
     assert_true(whole < 5);
-    assert_true(gelf_inflate(f, bomb, now + 1000, &out));
+    assert_true(gelf_inflate(f, bomb, now + 2000, &out));
     print_message("ten seconds of bombs at 150 kB/s took %llu us\n",
                   (unsigned long long)(clock_mono_ns() - began) / 1000);
     free((void *)(uintptr_t)bomb.p);
