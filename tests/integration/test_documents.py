@@ -6,7 +6,7 @@ import time
 import pytest
 
 from expect import value_at
-from waiting import wait_until
+from waiting import PATIENCE, wait_until
 
 AT = 1542963600_000140891  # 2018-11-23T09:00:00.000140891Z
 ID32 = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -136,6 +136,71 @@ def test_lines_of_any_length(one):
     """Longer than any document may be: shipped in part with a tag, and the lines around it whole."""
     documents = one([b"before\n", b"x" * (1 << 20) + b"\n", b"after\n"])
     assert [len(d["message"]) for d in documents] == [6, 1 << 20, 5]
+
+
+@pytest.mark.limit(120)
+def test_a_line_that_does_not_end(lab):
+    """100 MB in one line of the file, and 40 MB in one of the container's: memory stays, the lines around are whole."""
+    elastic, docker = lab.elastic(), lab.docker()
+    torn, long = docker.container("torn-1"), docker.container("long-1")
+    for container in (torn, long):
+        container.write(b"before\n", at_ns=AT)
+    barge = lab.barge(lab.config(elastic, docker, log={"level": "warn"}))
+    elastic.wait_for(2)
+    before, peak = barge.rss_kib(), 0
+    torn.append_raw(b'{"log":"')
+    for _ in range(100):
+        torn.append_raw(b"y" * 1000000)
+        peak = max(peak, barge.rss_kib())
+    torn.append_raw(b"\n")
+    torn.write(b"after\n", at_ns=AT + 1)
+    long.write(b"x" * 40_000_000 + b"\n", at_ns=AT + 1)
+    long.write(b"after\n", at_ns=AT + 2)
+
+    def all_there():
+        nonlocal peak
+        peak = max(peak, barge.rss_kib())
+        return len(elastic.store) >= 6
+
+    wait_until(all_there, 60, barge.status)
+    barge.wait_drained()
+    by_name = {name: sorted((d for d in elastic.documents() if d["container"]["name"] == name), key=lambda d: d["event"]["sequence"])
+               for name in ("torn-1", "long-1")}
+    for name, tags in (("torn-1", {"truncated", "docker_line_invalid", "json_invalid"}), ("long-1", {"truncated"})):
+        first, middle, last = by_name[name]
+        assert first["message"] == "before" and last["message"] == "after" and set(middle["tags"]) == tags, middle["tags"]
+    assert by_name["long-1"][1]["message"] == "x" * (8 << 20)
+    assert by_name["torn-1"][1]["message"].startswith('{"log":"yyy') and len(by_name["torn-1"][1]["message"]) <= 1 << 20
+    if PATIENCE == 1:  # a sanitizer has memory of its own
+        assert peak - before < 48 << 10, (before, peak)
+    print(f"{before} KiB before, {peak} at most")
+
+
+def test_every_document_is_one_line(lab):
+    """Whatever stands for a line end, or looks like one, in texts, names and labels: one line each, and the agent's own log
+    stays one line an event without anything that acts on a terminal."""
+    nasty = 'a"b\\c%s%n\r\u2028\u2029\ufeff../\x1b[31m\x07\U0001f680'
+    elastic, docker = lab.elastic(), lab.docker()
+    container = docker.container("n" + nasty, image=nasty, labels={"com.docker.compose.service": nasty, "l." + nasty: nasty * 100})
+    container.attrs = {nasty: nasty}
+    texts = ["crlf\r", "lone\rreturn", "line\u2028separator\u2029s", "\ufeffmark", '\ufeff{"msg":"marked"}', "\x1b[2Jansi\x07", "nul\0nul",
+             json.dumps({"msg": nasty, nasty: nasty}), json.dumps({"msg": "m", "k\n\r": "v\n\r", "service": nasty})]
+    for i, text in enumerate(texts):
+        container.write(text.encode() + b"\n", at_ns=AT + i)
+    address = lab.gelf_address()
+    barge = lab.barge(lab.config(elastic, docker, gelf_udp=f"{address[0]}:{address[1]}"))
+    lab.gelf_sender(address).send({"host": nasty, "short_message": "gelf", "_container_name": nasty, "_tag": nasty, "_" + nasty: nasty})
+    lab.gelf_sender(address).send(b"\x1b]0;title\x07\nnot gelf")
+    elastic.wait_for(len(texts) + 1)
+    barge.wait_drained()
+    for stored in elastic.store.values():
+        assert b"\n" not in stored and b"\r" not in stored and b"\x1b" not in stored
+    documents = [d for d in elastic.documents() if d["message"] != "gelf"]
+    found = [d["message"] for d in sorted(documents, key=lambda d: d["event"]["sequence"])]
+    assert found[1:4] == texts[1:4] and found[0] == "crlf" and found[4:7] == ["marked", texts[5], texts[6]] and found[7] == nasty
+    assert all(d["container"]["name"] == "n" + nasty for d in documents)
+    log = barge.log()
+    assert not any(c in log for c in "\x1b\x07\r\0") and all(line.startswith("time=") for line in log.splitlines() if line), log
 
 
 def test_hostile_json_is_shipped(one):

@@ -54,12 +54,12 @@ def rfc3339_nano(ns):
 def pieces(line, final_newline=True):
     """What the engine's copier makes of one line: its pieces, the last with the line feed."""
     whole = line + (b"\n" if final_newline else b"")
-    out = []
-    while whole:
-        cut = whole.find(b"\n", 0, PIECE)
-        end = cut + 1 if cut >= 0 else min(PIECE, len(whole))
-        out.append(whole[:end])
-        whole = whole[end:]
+    out, at = [], 0
+    while at < len(whole):
+        cut = whole.find(b"\n", at, at + PIECE)
+        end = cut + 1 if cut >= 0 else min(at + PIECE, len(whole))
+        out.append(whole[at:end])
+        at = end
     return out
 
 
