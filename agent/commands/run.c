@@ -152,7 +152,7 @@ static void take_over(struct agent *a, const struct config *fresh)
              LOG_STR("file", a->config_path ? a->config_path : ""));
     config_differences(a->config, fresh, &names);
     if (names.n)
-        log_warn("settings have changed that take effect at the next start",
+        LOG_EACH(LOG_WARN, "settings have changed that take effect at the next start",
                  LOG_BYTES("settings", strbuf_bytes(&names)));
     strbuf_fini(&names);
 }
@@ -169,9 +169,9 @@ static void reload(struct agent *a)
         config_free(fresh);
     } else {
         report_problems(a->config_path, &problems);
-        log_error("configuration not reloaded: the old one stays in force",
-                  LOG_STR("file", a->config_path ? a->config_path : ""),
-                  LOG_STR("first_problem", problems.list[0].text), LOG_U64("problems", problems.n));
+        LOG_EACH(LOG_ERROR, "configuration not reloaded: the old one stays in force",
+                 LOG_STR("file", a->config_path ? a->config_path : ""),
+                 LOG_STR("first_problem", problems.list[0].text), LOG_U64("problems", problems.n));
     }
     config_problems_fini(&problems);
     notify_state("READY=1");

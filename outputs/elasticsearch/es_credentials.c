@@ -13,7 +13,6 @@ struct source {
     const char *setting, *path;
     struct es_secret *to;
     const char *mark; /* of PEM; NULL: a line of text */
-    bool secret;
 };
 
 static void secret_free(struct es_secret *s)
@@ -33,7 +32,6 @@ static bool same(const struct es_secret *a, const struct es_secret *b)
 static int read_whole(const struct source *s, char *to, size_t max, size_t *n, struct error *e)
 {
     int fd = io_open(AT_FDCWD, s->path, O_RDONLY | O_NOCTTY | O_NONBLOCK, 0);
-    struct stat st;
     ssize_t got = 0;
 
     if (fd < 0)
@@ -45,9 +43,6 @@ static int read_whole(const struct source *s, char *to, size_t max, size_t *n, s
     } while (got > 0);
     if (got < 0)
         error_set(e, SETTING "%s: cannot read %s: %s", s->setting, s->path, strerror(errno));
-    if (s->secret && fstat(fd, &st) == 0 && (st.st_mode & S_IROTH))
-        log_warn("a secret that every user of this host may read", LOG_STR("file", s->path),
-                 LOG_STR("knob", "chmod o-r"));
     io_close(fd);
     if (got < 0)
         return -1;
@@ -105,12 +100,11 @@ int es_credentials_read(struct es_credentials *c, const struct elasticsearch_set
     const struct tls_settings *tls = &settings->tls;
     struct es_credentials fresh = {0};
     const struct source sources[] = {
-        {"password_file", settings->password_file, &fresh.password, NULL, true},
-        {"api_key_file", settings->api_key_file, &fresh.api_key, NULL, true},
-        {"tls.ca_file", tls->ca_file, &fresh.ca_file, certificate, false},
-        {"tls.cert_file", tls->cert_file, &fresh.cert_file, certificate, tls->key_file[0] == '\0'},
-        {"tls.key_file", tls->key_file[0] ? tls->key_file : tls->cert_file, &fresh.key_file, key,
-         tls->key_file[0] != '\0'},
+        {"password_file", settings->password_file, &fresh.password, NULL},
+        {"api_key_file", settings->api_key_file, &fresh.api_key, NULL},
+        {"tls.ca_file", tls->ca_file, &fresh.ca_file, certificate},
+        {"tls.cert_file", tls->cert_file, &fresh.cert_file, certificate},
+        {"tls.key_file", tls->key_file[0] ? tls->key_file : tls->cert_file, &fresh.key_file, key},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(sources); i++)
@@ -125,6 +119,19 @@ int es_credentials_read(struct es_credentials *c, const struct elasticsearch_set
     es_credentials_fini(c);
     *c = fresh;
     return 0;
+}
+
+void es_credentials_warn(const struct elasticsearch_settings *settings)
+{
+    const struct tls_settings *tls = &settings->tls;
+    const char *const secrets[] = {settings->password_file, settings->api_key_file,
+                                   tls->key_file[0] ? tls->key_file : tls->cert_file};
+    struct stat st;
+
+    for (size_t i = 0; i < ARRAY_LEN(secrets); i++)
+        if (secrets[i][0] && stat(secrets[i], &st) == 0 && (st.st_mode & S_IROTH))
+            LOG_EACH(LOG_WARN, "a secret that every user of this host may read",
+                     LOG_STR("file", secrets[i]), LOG_STR("knob", "chmod o-r"));
 }
 
 void es_credentials_fini(struct es_credentials *c)

@@ -26,11 +26,14 @@ struct es_credentials {
 };
 
 /* Reads what settings name into *c, zeroed or from an earlier call. Trailing line ends and blanks
- * of password and API key are taken off. Warns of secrets that everybody may read. *changed (may be
+ * of password and API key are taken off. *changed (may be
  * NULL): whether anything is another than before. -1 with *e, which names setting and file, when
  * one cannot be read or is no such thing; *c is then as before. */
 int es_credentials_read(struct es_credentials *c, const struct elasticsearch_settings *settings,
                         bool *changed, struct error *e);
+
+/* Warns of secrets that everybody may read. For starts and reloads, not for each attempt. */
+void es_credentials_warn(const struct elasticsearch_settings *settings);
 
 void es_credentials_fini(struct es_credentials *c);
 

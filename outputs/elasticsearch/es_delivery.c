@@ -449,7 +449,9 @@ static void reload(struct es *es)
     struct error e;
 
     if (es_credentials_read(&es->hosts.credentials, es->settings, NULL, &e) != 0)
-        log_warn("credentials cannot be read again: the old ones stay", LOG_STR("error", e.text));
+        LOG_EACH(LOG_WARN, "credentials cannot be read again: the old ones stay",
+                 LOG_STR("error", e.text));
+    es_credentials_warn(es->settings);
     for (size_t i = 0; i < es->hosts.n; i++)
         es_breaker_init(&es->hosts.list[i].breaker);
     es_hurry(es, clock_mono_ms(), false);

@@ -91,6 +91,7 @@ int es_hosts_init(struct es_hosts *h, const struct elasticsearch_settings *setti
     h->settings = settings;
     if (es_credentials_read(&h->credentials, settings, NULL, e) != 0)
         return -1;
+    es_credentials_warn(settings);
     if (!settings->tls.verify)
         log_warn("nodes need not prove who they are: whoever stands between can read and change "
                  "what is sent, passwords included",

@@ -58,6 +58,12 @@ def proc_status(pid, thread=None):
         return {name: text.strip() for name, _, text in (line.partition(":") for line in f)}
 
 
+def syscall_of(pid):
+    """Number and first argument of the system call that the main thread is in."""
+    with open(f"/proc/{pid}/syscall", encoding="ascii") as f:
+        return " ".join(f.read().split()[:2])
+
+
 def run(*arguments, env=None, stdin=None, timeout=30):
     """Runs a command of barge to its end: CompletedProcess with text."""
     done = subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True, errors="replace", timeout=timeout * PATIENCE,
