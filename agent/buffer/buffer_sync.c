@@ -421,7 +421,8 @@ static bool delete_due(struct buffer *b, uint64_t now)
      * and the room is needed. The next start then takes some of them for damaged. */
     if (b->state_retry_ms > now && now - b->state_failing_ms < STATE_PATIENCE_MS)
         return false;
-    if (!write_state(b, true) && now - b->state_failing_ms < STATE_PATIENCE_MS)
+    /* It may be failing since now, which is later than when this turn began. */
+    if (!write_state(b, true) && clock_mono_ms() - b->state_failing_ms < STATE_PATIENCE_MS)
         return false;
     while (k-- > 0)
         delete_first(b);

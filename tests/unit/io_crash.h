@@ -64,6 +64,7 @@ static struct {
     int fail_errno[CRASH_CALLS], fail_any_errno;
     bool fail_on[CRASH_CALLS], fail_any_on;
     bool short_writes; /* a failing write writes half first */
+    bool slow;         /* what fails takes its time, as disks do */
     uint64_t room; /* bytes that may still be written behind the files' ends; UINT64_MAX: no end */
     uint64_t seed;
 } crash = {.lock = PTHREAD_MUTEX_INITIALIZER, .room = UINT64_MAX, .seed = 1};
@@ -76,7 +77,7 @@ static uint64_t crash_random(uint64_t below)
     return crash.seed % below;
 }
 
-static bool crash_fails(enum crash_call kind)
+static bool crash_fails_now(enum crash_call kind)
 {
     uint64_t n = ++crash.calls[kind], all = ++crash.all_calls;
 
@@ -91,6 +92,17 @@ static bool crash_fails(enum crash_call kind)
         return true;
     }
     return false;
+}
+
+static bool crash_fails(enum crash_call kind)
+{
+    bool fails = crash_fails_now(kind);
+    int error = errno;
+
+    if (fails && crash.slow)
+        usleep(1500);
+    errno = error;
+    return fails;
 }
 
 static struct crash_file *crash_file_of(ino_t ino)
@@ -232,6 +244,7 @@ static __attribute__((unused)) void crash_no_faults(void)
     crash.fail_any_at = 0;
     crash.fail_any_on = false;
     crash.short_writes = false;
+    crash.slow = false;
     crash.room = UINT64_MAX;
     pthread_mutex_unlock(&crash.lock);
 }

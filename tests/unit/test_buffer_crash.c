@@ -230,6 +230,7 @@ static void random_fault(void)
                crash_random(3) == 0);
     pthread_mutex_lock(&crash.lock);
     crash.short_writes = crash_random(2);
+    crash.slow = crash_random(2);
     pthread_mutex_unlock(&crash.lock);
 }
 

@@ -279,6 +279,75 @@ static void test_failed_fsync_is_not_believed(void **state)
 
 /* The Nth call of all fails, once or from then on, for every N: no crash, and what a commit said to
  * be safe comes back. */
+/* Delivers what is numbered below seq. */
+static void deliver_before(struct buffer *b, uint64_t seq)
+{
+    static char to[1 << 20];
+    struct buffer_cursor from = buffer_frontier(b), c = from, upto = from;
+    struct buffer_record r;
+    size_t need, n, at;
+    uint64_t lost;
+
+    while (upto.seq < seq) {
+        n = buffer_read(b, &c, to, sizeof to, &lost, &need);
+        assert_true(n > 0);
+        for (at = 0; upto.seq < seq && buffer_next(to, n, &at, &r);)
+            upto = buffer_record_end(&r);
+    }
+    buffer_advance(b, upto, &(struct buffer_outcome){.delivered = upto.seq - from.seq});
+}
+
+static bool state_failed_twice(void *arg)
+{
+    uint64_t calls;
+    (void)arg;
+
+    pthread_mutex_lock(&crash.lock);
+    calls = crash.calls[CRASH_WRITE];
+    pthread_mutex_unlock(&crash.lock);
+    return calls - crash.fail_at[CRASH_WRITE] >= 1;
+}
+
+/* Segments go when the state on disk says that they are finished, and not before: without them and
+ * without a word about them, the next start would not believe what follows. */
+static void test_nothing_is_deleted_behind_the_states_back(void **state)
+{
+    char *dir = fixture_dir(), after[256], names[256][64];
+    struct buffer_cursor c;
+    struct buffer *b;
+    uint64_t k = 0;
+    size_t before;
+    (void)state;
+
+    crash_start(dir);
+    b = fixture_open(dir, 16 << 20, 64 << 10);
+    for (; k < 3000; k++) {
+        assert_true(fixture_append(b, BUFFER_CAN_WAIT, 0, k, DOC));
+        assert_true(k % 10 || buffer_commit(b) == 0);
+    }
+    assert_int_equal(buffer_commit(b), 0);
+    before = fixture_list(dir, ".seg", names);
+    assert_true(before > 3);
+    /* From here on only the state is written. It fails, and not in no time. */
+    crash.slow = true;
+    crash_fail(CRASH_WRITE, 1, EIO, true);
+    deliver_before(b, k - 100);
+    assert_true(fixture_wait(state_failed_twice, NULL));
+    assert_int_equal(fixture_list(dir, ".seg", names), before);
+    snprintf(after, sizeof after, "%.200s-after", dir);
+    crash_cut(after, CRASH_ALL_KEPT);
+    crash_no_faults();
+    buffer_close(b);
+    fixture_remove(dir);
+    assert_int_equal(rename(after, dir), 0);
+    crash_start(dir);
+    b = fixture_open(dir, 16 << 20, 64 << 10);
+    c = buffer_frontier(b);
+    assert_int_equal(read_from(b, &c, c.seq), k);
+    buffer_close(b);
+    fixture_done(dir);
+}
+
 static void test_every_call_fails_once(void **state)
 {
     static const int errors[] = {EIO, ENOSPC, EROFS};
@@ -355,6 +424,7 @@ int main(void)
         cmocka_unit_test(test_full_disk_heals_by_itself),
         cmocka_unit_test(test_full_disk_in_the_middle_of_a_turn),
         cmocka_unit_test(test_failed_fsync_is_not_believed),
+        cmocka_unit_test(test_nothing_is_deleted_behind_the_states_back),
         cmocka_unit_test(test_every_call_fails_once),
         cmocka_unit_test(test_unreadable),
     };
