@@ -506,7 +506,12 @@ static bool may_begin(struct walk *w)
         return true;
     if (!g->header_ok)
         return was_durable(w, 0, BUFFER_FORMAT_HEADER);
-    return g->prev.point.segment == 0 || settled(w, &g->prev);
+    if (g->prev.point.segment == 0 || settled(w, &g->prev))
+        return true;
+    /* A state that could not be written for long did not stop deletion; then a commit may know. */
+    find_proof(w, 0, BUFFER_FORMAT_HEADER);
+    w->mark = buffer_cursor_max(w->r->durable, w->r->books.frontier);
+    return settled(w, &g->prev);
 }
 
 /* false when the first segment's snapshot could not be read and was asked for: nothing is decided
@@ -589,6 +594,7 @@ static void find_end(int dir, struct buffer_recovered *r)
         cut(r, &w.mark);
         return;
     }
+    start = first_to_walk(&w);
     /* Without its snapshot a segment gives only the positions that changed; older ones, further
      * back, are safe ones. */
     while (!walk_from(&w, start - back, start > back && back < 4))

@@ -47,7 +47,9 @@ int command_check(const struct arguments *a)
     /* Which fields may be renamed or converted, only the encoder knows. */
     encoder = encoder_create(&c->enrich, BYTES_LITERAL("host"), &e);
     if (!encoder) {
-        fprintf(stderr, "%s: %s\n", a->config, e.text);
+        config_refuse(c, e.text, &problems);
+        print_problems(a->config, &problems);
+        config_problems_fini(&problems);
         status = EXIT_WRONG;
     }
     encoder_free(encoder);

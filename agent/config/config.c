@@ -809,6 +809,20 @@ bool config_check_files(const struct config *c, struct config_problems *problems
     return problems->n == 0;
 }
 
+void config_refuse(const struct config *c, const char *text, struct config_problems *problems)
+{
+    char path[PATH_BYTES];
+    const struct setting *s;
+    struct place nowhere = {0}, *p = &nowhere;
+
+    *problems = (struct config_problems){0};
+    snprintf(path, sizeof path, "%.*s", (int)strcspn(text, ":"), text);
+    s = config_table_find(path);
+    if (s)
+        p = place_of(loaded_of(c), s);
+    config_problem_add(problems, p->line, p->column, "%s", text);
+}
+
 void config_problems_fini(struct config_problems *problems)
 {
     free(problems->list);

@@ -23,6 +23,10 @@ void config_problem_add(struct config_problems *problems, unsigned line, unsigne
     struct config_problem *p;
     va_list ap;
 
+    /* Of one value the first thing that is wrong with it: the rest follows from that. */
+    for (size_t i = 0; line && i < problems->n; i++)
+        if (problems->list[i].line == line && problems->list[i].column == column)
+            return;
     if (problems->n == MAX_PROBLEMS)
         return;
     problems->list = base_realloc(problems->list, (problems->n + 1) * sizeof *problems->list);

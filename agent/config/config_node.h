@@ -29,7 +29,7 @@ struct config_node {
 struct config_node *config_node_parse(struct bytes yaml, struct config_problems *problems);
 void config_node_free(struct config_node *n);
 
-/* Adds a problem (at most 100 are kept). line 0: it belongs to no place. */
+/* Adds a problem (at most 100 are kept, and one for each place). line 0: it belongs to no place. */
 void config_problem_add(struct config_problems *problems, unsigned line, unsigned column,
                         const char *fmt, ...) PRINTF_LIKE(4, 5);
 

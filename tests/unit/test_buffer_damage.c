@@ -464,6 +464,56 @@ static void test_state_of_another_time(void **state)
     fixture_done(dir);
 }
 
+static bool one_segment_left(void *arg)
+{
+    char names[256][64];
+
+    return fixture_list(arg, ".seg", names) == 1;
+}
+
+/* The state could not be written for long, and deletion went on without it: of the segment that is
+ * left no header says that what it follows is finished, but a commit in it does. */
+static void test_state_from_before_what_was_deleted(void **state)
+{
+    char *dir = fixture_dir(), copy[256], old[256], path[256], to[4096];
+    struct buffer_cursor from, c;
+    struct buffer *b;
+    size_t need, n;
+    uint64_t lost, k = 0;
+    (void)state;
+
+    b = fixture_open(dir, 8 << 20, 4096);
+    snprintf(copy, sizeof copy, "%s2", dir);
+    snprintf(old, sizeof old, "%s-state", dir);
+    in(path, dir, "state");
+    fixture_copy_file(path, old);
+    for (; k < 200; k++) {
+        assert_true(fixture_append(b, BUFFER_CAN_WAIT, 0, k, DOC));
+        assert_int_equal(buffer_commit(b), 0);
+    }
+    from = c = buffer_frontier(b);
+    while ((n = buffer_read(b, &c, to, sizeof to, &lost, &need)) > 0)
+        ;
+    assert_int_equal(c.seq, k);
+    buffer_advance(b, c, &(struct buffer_outcome){.delivered = c.seq - from.seq});
+    assert_true(fixture_wait(one_segment_left, dir));
+    for (; k < 202; k++) {
+        assert_true(fixture_append(b, BUFFER_CAN_WAIT, 0, k, DOC));
+        assert_int_equal(buffer_commit(b), 0);
+    }
+    fixture_copy(dir, copy);
+    buffer_close(b);
+    in(path, copy, "state");
+    fixture_copy_file(old, path);
+
+    struct result r = drain(copy);
+    assert_int_equal(r.lost, 0);
+    assert_int_equal(r.records, 2);
+    assert_int_equal(r.first, 200);
+    fixture_remove(copy);
+    fixture_done(dir);
+}
+
 static void test_tools_on_damage(void **state)
 {
     char *dir = fixture_dir(), path[256], names[256][64];
@@ -522,6 +572,7 @@ int main(void)
         cmocka_unit_test(test_strangers),
         cmocka_unit_test(test_forged_record_inside_a_damaged_one),
         cmocka_unit_test(test_state_of_another_time),
+        cmocka_unit_test(test_state_from_before_what_was_deleted),
         cmocka_unit_test(test_tools_on_damage),
         cmocka_unit_test(test_export_of_damage),
     };

@@ -279,6 +279,7 @@ static const struct {
     {"inputs: {kubernetes: {pods: /other}}", 1, 29, "does not have it yet"},
     /* the environment */
     {"data_dir: ${BARGE_TEST_NONE}", 1, 11, "the environment has no BARGE_TEST_NONE"},
+    {"shutdown_timeout: ${BARGE_TEST_NONE}", 1, 19, "the environment has no BARGE_TEST_NONE"},
     {"data_dir: ${BARGE_TEST", 1, 11, "without its }"},
     {"data_dir: ${A B}", 1, 11, "write ${NAME}"},
     /* YAML */
@@ -309,6 +310,10 @@ static void bad_files_are_told(void **state)
             !strstr(p.list[0].text, bad[i].says))
             fail_msg("%s\n  gave %u:%u: %s\n  not  %u:%u: %s", bad[i].yaml, p.list[0].line,
                      p.list[0].column, p.list[0].text, bad[i].line, bad[i].column, bad[i].says);
+        /* What follows from a wrong value is not told as well. */
+        for (size_t k = 1; k < p.n; k++)
+            assert_false(p.list[k].line == p.list[k - 1].line &&
+                         p.list[k].column == p.list[k - 1].column);
         config_problems_fini(&p);
     }
 }
