@@ -132,8 +132,8 @@ struct config *config_parse(struct bytes yaml, struct config_problems *problems)
 /* Whether the files that c names (passwords, keys, certificates) can be read by this process;
  * problems, set anew, says which cannot. c must come from config_load or config_parse. */
 bool config_check_files(const struct config *c, struct config_problems *problems);
-/* What another module says against a setting of c, in a text that begins with the setting's path and
- * a colon, as the one problem of problems, set anew. */
+/* What another module says against a setting of c, in a text that begins with the setting's path
+ * and a colon, as the one problem of problems, set anew. */
 void config_refuse(const struct config *c, const char *text, struct config_problems *problems);
 void config_problems_fini(struct config_problems *problems);
 void config_free(struct config *c);
