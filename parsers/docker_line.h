@@ -6,7 +6,7 @@
 #ifndef BARGE_DOCKER_LINE_H
 #define BARGE_DOCKER_LINE_H
 
-#include "agent/base/base.h"
+#include "parsers/json.h"
 
 enum stream { STREAM_NONE, STREAM_STDOUT, STREAM_STDERR };
 
@@ -18,12 +18,32 @@ struct docker_line {
     uint8_t stream;     /* enum stream; an unknown word is STREAM_NONE */
     uint8_t log_flags;  /* JSON_VALUE_ESCAPED, JSON_NEEDS_REWRITE of log */
     bool ends_line;     /* log ended with \n */
+    struct json_member *members; /* log is one JSON object, cut on the way: n > 0 members, slices of
+                                    the work given; NULL: it may be one all the same */
+    size_t n;
+    bool duplicate; /* two of them have the same key */
+};
+
+#define DOCKER_LINE_CUT_MAX 65536 /* longer messages are not cut on the way */
+#define DOCKER_LINE_MEMBERS 128
+
+/* Where a message is decoded and cut, until the next line. Of one thread; json_keys_seen_init
+ * before the first line. */
+struct docker_line_work {
+    struct json_keys_seen seen;
+    struct json_member members[DOCKER_LINE_MEMBERS];
+    char text[DOCKER_LINE_CUT_MAX + JSON_REACH];
 };
 
 /* Parses a line without its line feed. Docker's own key order is the fast path, any order is
  * accepted, unknown members are ignored. false when it is not one such object: not JSON, no member
  * that is Docker's, log or time not strings. */
 bool docker_line_parse(struct bytes line, struct docker_line *out);
+
+/* The same for a line that is valid UTF-8 without control characters (json_line_end): its message
+ * is cut on the way. */
+bool docker_line_parse_clean(struct bytes line, struct docker_line_work *work,
+                             struct docker_line *out);
 
 /* Where, behind the first byte, another Docker record seems to begin in a line that
  * docker_line_parse refused (a torn record with the next glued on, a NUL run): the offset of the

@@ -310,10 +310,14 @@ void encoder_read_text(struct encoder *enc, const struct record *r, struct messa
 
 static void read_message(struct encoder *enc, const struct record *r, struct message *msg)
 {
-    struct bytes s = without_line_end(r->text, r->text_form);
-
     *msg = (struct message){.members = enc->members, .tags = r->tags};
-    if (!read_members(enc, r, s, msg))
+    if (LIKELY(r->members != NULL)) {
+        msg->members = r->members;
+        msg->n = r->n_members;
+        msg->duplicate = r->members_duplicate;
+        return;
+    }
+    if (!read_members(enc, r, without_line_end(r->text, r->text_form), msg))
         encoder_read_text(enc, r, msg);
 }
 

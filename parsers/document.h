@@ -62,10 +62,14 @@ enum text_form {
 
 struct record {
     const struct origin *origin;
-    struct bytes text;      /* the message; none ({NULL, 0}): a record without text. One line end
-                               (\n, \r or \r\n) that is still there is taken off */
-    uint8_t text_form;      /* enum text_form */
-    uint8_t text_flags;     /* TEXT_ESCAPED: what json_string_end said of it */
+    struct bytes text;  /* the message; none ({NULL, 0}): a record without text. One line end
+                           (\n, \r or \r\n) that is still there is taken off */
+    uint8_t text_form;  /* enum text_form */
+    uint8_t text_flags; /* TEXT_ESCAPED: what json_string_end said of it */
+    struct json_member *members; /* the message is one JSON object and was cut already: n_members
+                                    of it, which may be changed; NULL: look into text */
+    size_t n_members;
+    bool members_duplicate; /* two of them have the same key */
     uint8_t stream;         /* enum stream */
     int8_t severity;        /* syslog 0..7 for log.level when the message has none; -1 none */
     unsigned tags;          /* TAG_* */

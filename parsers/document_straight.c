@@ -126,29 +126,31 @@ static bool is_gap(const char *from, const char *to)
     return true;
 }
 
-/* A member that nobody takes: what lies side by side in the message is copied at once. */
-static inline void keep(struct found *f, const struct json_member *m, const struct run *first)
+/* A member that nobody takes: what lies side by side in the message is copied at once. *end: of the
+ * run that may go on, or NULL. */
+static inline void keep(struct found *f, const struct json_member *m, const char **end)
 {
     const char *begin = m->key.p - 1, *colon = m->key.p + m->key.n + 1;
-    const char *end = m->value.p + m->value.n;
 
     if (UNLIKELY(m->value.p != colon + 1 && !is_gap(colon, m->value.p))) {
         *f->run++ = (struct run){.apart = m};
+        *end = NULL;
         return;
     }
-    if (f->run > first && !f->run[-1].apart &&
-        (f->run[-1].end + 1 == begin || (f->run[-1].end + 2 == begin && begin[-1] == ' '))) {
-        f->run[-1].end = end;
+    if (LIKELY(*end != NULL) && (*end + 1 == begin || (*end + 2 == begin && begin[-1] == ' '))) {
+        *end = f->run[-1].end = m->value.p + m->value.n;
         return;
     }
     f->run->begin = begin;
-    f->run->end = end;
+    *end = f->run->end = m->value.p + m->value.n;
     f->run->apart = NULL;
     f->run++;
 }
 
 static bool look_at_message(struct encoder *enc, const struct message *msg, struct found *f)
 {
+    const char *run_end = NULL;
+
     for (const struct json_member *m = msg->members, *end = m + msg->n; m < end; m++) {
         if (UNLIKELY(is_odd(m)))
             return false;
@@ -160,7 +162,7 @@ static bool look_at_message(struct encoder *enc, const struct message *msg, stru
             if (UNLIKELY(look == LOOK_ODD))
                 return false;
         }
-        keep(f, m, enc->runs);
+        keep(f, m, &run_end);
     }
     return true;
 }

@@ -24,11 +24,24 @@ enum json_result json_scan(struct bytes text, struct json_member *m, size_t max,
     return kernel->scan(text, m, max, n, duplicate);
 }
 
-enum json_result json_scan_escaped(struct bytes inside, uint8_t flags, char *to,
-                                   struct json_member *m, size_t max, size_t *n, bool *duplicate)
+void json_keys_seen_init(struct json_keys_seen *seen)
+{
+    memset(seen, 0, sizeof(*seen));
+    seen->object = 1;
+    seen->first.next = &seen->first;
+    seen->first.mask = UINT32_MAX; /* NULs: what no text is */
+}
+
+bool json_scan_escaped(struct bytes inside, char *to, struct json_keys_seen *seen,
+                       struct json_member *m, size_t max, size_t *n, bool *duplicate)
 {
     ASSERT(max <= JSON_MAX_MEMBERS);
-    return kernel->scan_escaped(inside, flags, to, m, max, n, duplicate);
+    return kernel->scan_escaped(inside, to, seen, m, max, n, duplicate);
+}
+
+const char *json_line_end(const char *p, const char *end, uint8_t *flags)
+{
+    return kernel->line_end(p, end, flags);
 }
 
 size_t json_unescape(struct bytes s, char *to)

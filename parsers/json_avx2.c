@@ -81,6 +81,11 @@ static inline vec equal(vec v, char c)
     return _mm256_cmpeq_epi8(v, _mm256_set1_epi8(c));
 }
 
+static inline uint32_t v_same(vec v, vec w)
+{
+    return mask(_mm256_cmpeq_epi8(v, w));
+}
+
 static inline uint32_t v_quotes(vec v)
 {
     return mask(_mm256_cmpeq_epi8(v, FILLED(quote)));
@@ -100,9 +105,14 @@ static inline uint32_t v_stops(vec v)
     return mask(_mm256_cmpeq_epi8(_mm256_shuffle_epi8(table(stops), v), v));
 }
 
+static inline uint32_t v_controls(vec v)
+{
+    return mask(_mm256_cmpeq_epi8(_mm256_min_epu8(v, _mm256_set1_epi8(0x1f)), v));
+}
+
 static inline bool v_has_control(vec v)
 {
-    return mask(_mm256_cmpeq_epi8(_mm256_min_epu8(v, _mm256_set1_epi8(0x1f)), v)) != 0;
+    return v_controls(v) != 0;
 }
 
 static inline bool v_has_high(vec v)

@@ -17,8 +17,9 @@ struct json_kernel {
     bool (*usable)(void);
     enum json_result (*scan)(struct bytes text, struct json_member *m, size_t max, size_t *n,
                              bool *duplicate);
-    enum json_result (*scan_escaped)(struct bytes inside, uint8_t flags, char *to,
-                                     struct json_member *m, size_t max, size_t *n, bool *duplicate);
+    bool (*scan_escaped)(struct bytes inside, char *to, struct json_keys_seen *seen,
+                         struct json_member *m, size_t max, size_t *n, bool *duplicate);
+    const char *(*line_end)(const char *p, const char *end, uint8_t *flags);
     /* One value at p of a text that json_scan accepted and that goes on behind the value: its end.
      */
     const char *(*value)(const char *p, const char *end, uint8_t *type, uint8_t *flags);
@@ -35,6 +36,8 @@ extern const struct json_kernel json_kernel_avx2;
 #endif
 
 /* ---- what the kernels share: small, or off the hot path (json.c) ---- */
+
+#define JSON_INSIDE_DEPTH 16 /* what is deeper goes the slow way */
 
 /* Beside the flags of a key: a blank that is a control character stands before its colon. */
 #define JSON_CONTROL_BLANK 128

@@ -59,6 +59,11 @@ static inline vec equal(vec v, char c)
 
 #define FILLED_16(name) v_load((const char *)json_filled.name)
 
+static inline uint32_t v_same(vec v, vec w)
+{
+    return mask(_mm_cmpeq_epi8(v, w));
+}
+
 static inline uint32_t v_quotes(vec v)
 {
     return mask(equal(v, '"'));
@@ -74,9 +79,14 @@ static inline uint32_t v_stops(vec v)
     return mask(_mm_or_si128(equal(v, '"'), equal(v, '\\')));
 }
 
+static inline uint32_t v_controls(vec v)
+{
+    return mask(_mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v));
+}
+
 static inline bool v_has_control(vec v)
 {
-    return mask(_mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v)) != 0;
+    return v_controls(v) != 0;
 }
 
 static inline bool v_has_high(vec v)

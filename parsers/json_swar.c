@@ -73,11 +73,16 @@ static inline vec v_min(vec a, vec b)
     return SEVENS & ~(low >> 1 | low >> 2);
 }
 
-static inline uint32_t v_eq(vec v, char c)
+static inline uint32_t v_same(vec v, vec w)
 {
-    uint64_t x = v ^ (unsigned char)c * EACH;
+    uint64_t x = v ^ w;
 
     return gather(~((x & SEVENS) + SEVENS) & ~x);
+}
+
+static inline uint32_t v_eq(vec v, char c)
+{
+    return v_same(v, (unsigned char)c * EACH);
 }
 
 static inline uint32_t v_quotes(vec v)
@@ -93,6 +98,11 @@ static inline uint32_t v_backslashes(vec v)
 static inline uint32_t v_stops(vec v)
 {
     return v_eq(v, '"') | v_eq(v, '\\');
+}
+
+static inline uint32_t v_controls(vec v)
+{
+    return gather(below(v, 0x20));
 }
 
 static inline bool v_has_control(vec v)

@@ -70,43 +70,18 @@ __attribute__((target("sse4.2,pclmul"))) static inline uint64_t crc_shift(uint64
     return _mm_crc32_u64(0, (uint64_t)_mm_cvtsi128_si64(product));
 }
 
-__attribute__((target("sse4.2,pclmul"))) static uint32_t crc_lanes(uint32_t c0,
+/* One stretch, in one go. */
+__attribute__((target("sse4.2"))) static inline uint32_t crc_short(uint64_t c,
                                                                    const unsigned char *p, size_t n)
 {
-    uint64_t c = c0;
-
-    while (n >= 3 * LANE_MIN) {
-        size_t words = MIN(n / 24, (size_t)LANE_MAX / 8);
-        const unsigned char *q = p + 8 * words, *r = q + 8 * words, *next = r + 8 * words;
-        uint64_t d = 0, e = 0;
-        size_t i = words;
-
-        /* Four words a turn: the loop itself would cost as much as the work. */
-        for (; i >= 4; i -= 4, p += 32, q += 32, r += 32) {
-            c = _mm_crc32_u64(c, load_64(p));
-            d = _mm_crc32_u64(d, load_64(q));
-            e = _mm_crc32_u64(e, load_64(r));
-            c = _mm_crc32_u64(c, load_64(p + 8));
-            d = _mm_crc32_u64(d, load_64(q + 8));
-            e = _mm_crc32_u64(e, load_64(r + 8));
-            c = _mm_crc32_u64(c, load_64(p + 16));
-            d = _mm_crc32_u64(d, load_64(q + 16));
-            e = _mm_crc32_u64(e, load_64(r + 16));
-            c = _mm_crc32_u64(c, load_64(p + 24));
-            d = _mm_crc32_u64(d, load_64(q + 24));
-            e = _mm_crc32_u64(e, load_64(r + 24));
-        }
-        for (; i > 0; i--, p += 8, q += 8, r += 8) {
-            c = _mm_crc32_u64(c, load_64(p));
-            d = _mm_crc32_u64(d, load_64(q));
-            e = _mm_crc32_u64(e, load_64(r));
-        }
-        c = crc_shift(crc_shift(c, words) ^ d, words) ^ e;
-        p = next;
-        n -= 24 * words;
-    }
-    for (; n >= 8; n -= 8, p += 8)
+    for (; n >= 16; n -= 16, p += 16) {
         c = _mm_crc32_u64(c, load_64(p));
+        c = _mm_crc32_u64(c, load_64(p + 8));
+    }
+    if (n & 8) {
+        c = _mm_crc32_u64(c, load_64(p));
+        p += 8;
+    }
     if (n & 4) {
         uint32_t v;
 
@@ -114,17 +89,77 @@ __attribute__((target("sse4.2,pclmul"))) static uint32_t crc_lanes(uint32_t c0,
         c = _mm_crc32_u32((uint32_t)c, v);
         p += 4;
     }
-    for (n &= 3; n; n--, p++)
+    if (n & 2) {
+        uint16_t v;
+
+        memcpy(&v, p, 2);
+        c = _mm_crc32_u16((uint32_t)c, v);
+        p += 2;
+    }
+    if (n & 1)
         c = _mm_crc32_u8((uint32_t)c, *p);
     return (uint32_t)c;
+}
+
+__attribute__((target("sse4.2,pclmul"), noinline)) static uint32_t
+crc_lanes(uint64_t c, const unsigned char *p, size_t n)
+{
+    while (n >= 3 * LANE_MIN) {
+        size_t words = MIN(n / 24, (size_t)LANE_MAX / 8);
+        const unsigned char *q = p + 8 * words, *r = q + 8 * words;
+        const unsigned char *const end = p + (8 * words & ~(size_t)31);
+        uint64_t d = 0, e = 0;
+
+#define STEP(at)                                                                                   \
+    c = _mm_crc32_u64(c, load_64(p + (at)));                                                       \
+    d = _mm_crc32_u64(d, load_64(q + (at)));                                                       \
+    e = _mm_crc32_u64(e, load_64(r + (at)))
+
+        /* Four words a turn: the loop itself would cost as much as the work. */
+        for (; p < end; p += 32, q += 32, r += 32) {
+            STEP(0);
+            STEP(8);
+            STEP(16);
+            STEP(24);
+        }
+        if (words & 2) {
+            STEP(0);
+            STEP(8);
+            p += 16;
+            q += 16;
+            r += 16;
+        }
+        if (words & 1) {
+            STEP(0);
+            r += 8;
+        }
+#undef STEP
+        c = crc_shift(crc_shift(c, words) ^ d, words) ^ e;
+        p = r;
+        n -= 24 * words;
+    }
+    return crc_short(c, p, n);
+}
+
+static bool crc_in_hardware;
+
+__attribute__((constructor)) static void crc_find_hardware(void)
+{
+    crc_in_hardware = __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("pclmul");
+}
+
+__attribute__((target("sse4.2"))) static uint32_t crc_hardware(uint32_t c, const unsigned char *p,
+                                                               size_t n)
+{
+    return n < 3 * LANE_MIN ? crc_short(c, p, n) : crc_lanes(c, p, n);
 }
 #endif
 
 uint32_t hash_crc32c(uint32_t crc, const void *p, size_t n)
 {
 #if defined(__x86_64__)
-    if (LIKELY(__builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("pclmul")))
-        return ~crc_lanes(~crc, p, n);
+    if (LIKELY(crc_in_hardware))
+        return ~crc_hardware(~crc, p, n);
 #elif defined(__aarch64__) && defined(__ARM_FEATURE_CRC32)
     const unsigned char *s = p;
     uint32_t c = ~crc;

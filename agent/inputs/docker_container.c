@@ -49,6 +49,7 @@ struct docker_container *docker_container_create(struct docker_shared *s, const 
         c->id[i] = (uint8_t)(hex_digit(hex[2 * i]) << 4 | hex_digit(hex[2 * i + 1]));
     c->frame.emit = docker_reading_emit;
     c->frame.arg = c;
+    c->frame.work = c->shared->work;
     c->config_until_ms = s->now_ms + DOCKER_CONFIG_WAIT_MS;
     s->attention = s->changed = true;
     make_origin(c);

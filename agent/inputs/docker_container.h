@@ -24,6 +24,7 @@ struct docker_shared {
     struct intake *intake;
     struct buffer *buffer;
     char *scratch;   /* DOCKER_SCRATCH_BYTES */
+    struct docker_line_work *work;
     uint64_t now_ms; /* set before each call from outside */
     /* Linked by next_all, next_ready, next_visit. */
     struct docker_container *all;

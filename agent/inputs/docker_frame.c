@@ -6,6 +6,8 @@
 #include "parsers/document.h"
 #include "parsers/timestamp.h"
 
+#include <endian.h>
+
 /* One line on its way, and how many records it has made so far. */
 struct framing {
     struct docker_frame *frame;
@@ -36,18 +38,45 @@ static bool is_utc_text(struct bytes time)
            time.p[time.n - 1] == 'Z' && (time.n == 20 || time.p[19] == '.');
 }
 
+/* Eight digits as a number; false when one of them is none. All eight at once: pairs, fours, eight.
+ */
+static inline bool eight_digits(const char *p, uint32_t *v)
+{
+    uint64_t x;
+
+    memcpy(&x, p, 8);
+    x = le64toh(x);
+    /* The upper half of each byte is 3, and stays 3 when 6 is added. */
+    if (((x & 0xf0f0f0f0f0f0f0f0) ^ 0x3030303030303030) |
+        (((x + 0x0606060606060606) & 0xf0f0f0f0f0f0f0f0) ^ 0x3030303030303030))
+        return false;
+    x = (x & 0x0f0f0f0f0f0f0f0f) * (10 * 256 + 1) >> 8;
+    x = (x & 0x00ff00ff00ff00ff) * (100 * 65536 + 1) >> 16;
+    x = (x & 0x0000ffff0000ffff) * (10000 * 4294967296 + 1) >> 32;
+    *v = (uint32_t)x;
+    return true;
+}
+
 /* A time in the same second as the last one, with a fraction of one to nine digits: what nearly
  * every line has. */
 static bool parse_fraction(const struct docker_frame *f, struct bytes time, int64_t *ns)
 {
     static const int32_t units[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
     int32_t fraction = 0;
+    const char *p = time.p + 20, *end = time.p + time.n - 1;
+    uint32_t eight;
 
     if (time.n < 22 || time.n > TIMESTAMP_TEXT_MAX ||
         memcmp(time.p, f->second_text, sizeof f->second_text) != 0 || time.p[19] != '.' ||
-        time.p[time.n - 1] != 'Z')
+        *end != 'Z')
         return false;
-    for (const char *p = time.p + 20; p < time.p + time.n - 1; p++) {
+    if (LIKELY(end - p >= 8)) {
+        if (!eight_digits(p, &eight))
+            return false;
+        fraction = (int32_t)eight;
+        p += 8;
+    }
+    for (; p < end; p++) {
         unsigned digit = (unsigned)(unsigned char)*p - '0';
 
         if (digit > 9)
@@ -114,6 +143,9 @@ static bool frame_docker(struct framing *now, const struct docker_line *l, struc
     piece.as.attrs = l->attrs;
     piece.as.text_form = TEXT_ESCAPED;
     piece.as.text_flags = l->log_flags;
+    piece.as.members = l->members;
+    piece.as.n_members = l->n;
+    piece.as.members_duplicate = l->duplicate;
     piece.as.stream = l->stream;
     piece.as.tags = 0;
     piece.as.source = at->source;
@@ -124,6 +156,7 @@ static bool frame_docker(struct framing *now, const struct docker_line *l, struc
         if (!hand_on(now, &piece.as))
             return false;
     } else {
+        piece.as.members = NULL;
         piece.line = line;
         piece.time = l->time;
         piece.ends_line = l->ends_line;
@@ -187,13 +220,15 @@ static bool frame_odd(struct framing *now, struct bytes line, uint64_t position)
     return true;
 }
 
+/* clean: line is valid UTF-8 without control characters. */
 static bool frame_line(struct docker_frame *f, struct docker_frame_at *at, struct bytes line,
-                       uint64_t end)
+                       bool clean, uint64_t end)
 {
     struct framing now = {.frame = f, .at = at, .end = end};
     struct docker_line l;
 
-    if (LIKELY(docker_line_parse(line, &l)))
+    if (LIKELY(clean && f->work ? docker_line_parse_clean(line, f->work, &l)
+                                : docker_line_parse(line, &l)))
         return frame_docker(&now, &l, line, at->offset);
     return line.n == 0 || frame_odd(&now, line, at->offset);
 }
@@ -263,12 +298,13 @@ bool docker_frame_run(struct docker_frame *f, struct docker_frame_at *at, struct
     while (p < end) {
         size_t left = (size_t)(end - p), n;
         const char *nl;
+        uint8_t flags = 0;
 
         if (UNLIKELY(at->in_long_line) || UNLIKELY(*p == '\0')) {
             p += skip(f, at, p, end);
             continue;
         }
-        nl = memchr(p, '\n', left);
+        nl = json_line_end(p, end, &flags);
         n = nl ? (size_t)(nl - p) : left;
         if (UNLIKELY(n > DOCKER_LINE_MAX_BYTES)) {
             if (!frame_long(f, at, p))
@@ -278,7 +314,7 @@ bool docker_frame_run(struct docker_frame *f, struct docker_frame_at *at, struct
         } else {
             if (!nl && !final)
                 break;
-            if (!frame_line(f, at, bytes_of(p, n), at->offset + n + (nl != NULL)))
+            if (!frame_line(f, at, bytes_of(p, n), nl && !flags, at->offset + n + (nl != NULL)))
                 return false;
             n += nl != NULL;
         }

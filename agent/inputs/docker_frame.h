@@ -17,6 +17,7 @@
 #define BARGE_DOCKER_FRAME_H
 
 #include "agent/inputs/docker_join.h"
+#include "parsers/docker_line.h"
 
 #define DOCKER_LINE_MAX_BYTES (1u << 20)
 
@@ -44,6 +45,8 @@ struct docker_frame {
     struct docker_join join;
     docker_emit_fn *emit;
     void *arg;
+    struct docker_line_work *work; /* borrowed, of all framings of a thread; NULL: messages are not
+                                      cut on the way */
     /* The second of the last time that was parsed: most lines fall into the same one. */
     char second_text[19]; /* YYYY-MM-DDThh:mm:ss, UTC */
     int64_t second_ns;

@@ -157,6 +157,8 @@ struct docker_input *docker_input_start(const struct docker_settings *settings, 
     s->intake = in;
     s->buffer = intake_buffer(in);
     s->scratch = base_alloc(DOCKER_SCRATCH_BYTES);
+    s->work = base_alloc(sizeof *s->work);
+    json_keys_seen_init(&s->work->seen);
     s->spare_from = raise_descriptor_limit();
     s->now_ms = clock_mono_ms();
     d->tick = loop_timer_add(loop, on_tick, d);
@@ -175,6 +177,7 @@ void docker_input_stop(struct docker_input *d)
     docker_folders_stop(d->folders);
     loop_timer_remove(&d->tick);
     free(d->shared.scratch);
+    free(d->shared.work);
     free(d);
 }
 

@@ -13,7 +13,7 @@
 #ifndef BARGE_DOCKER_JOIN_H
 #define BARGE_DOCKER_JOIN_H
 
-#include "agent/base/base.h"
+#include "parsers/json.h"
 
 #define DOCKER_PIECE_BYTES 16384
 #define DOCKER_JOIN_MAX_BYTES                                                                      \
@@ -30,7 +30,10 @@ struct docker_framed {
     bool time_known; /* false: neither this record nor one before it in the file says when it was */
     uint8_t text_form; /* enum text_form */
     uint8_t text_flags;
-    uint8_t stream;    /* enum stream */
+    uint8_t stream;              /* enum stream */
+    struct json_member *members; /* of text, as struct record has them; or NULL */
+    size_t n_members;
+    bool members_duplicate;
     unsigned tags;     /* TAG_* */
     uint64_t source;   /* file and ... */
     uint64_t position; /* ... offset of its first byte */

@@ -4,6 +4,7 @@
 #include "agent/base/log.h"
 #include "agent/pipeline/index_name.h"
 
+#include <endian.h>
 #include <stdlib.h>
 
 #define DAY_NS 86400000000000
@@ -83,12 +84,11 @@ static struct bytes index_of(struct intake *in, const struct record *r, unsigned
     return index_name_for(in->index, when, r->origin ? origin_service(r->origin) : BYTES_NONE);
 }
 
-static void put_be(uint8_t *to, uint64_t v, size_t n)
+/* The n lowest bytes of v, the highest of them first; n: a constant up to 8. */
+static inline void put_be(uint8_t *to, uint64_t v, size_t n)
 {
-    while (n--) {
-        to[n] = (uint8_t)v;
-        v >>= 8;
-    }
+    v = htobe64(v << (64 - 8 * n));
+    memcpy(to, &v, n);
 }
 
 /* What would never find room must not be waited for. */

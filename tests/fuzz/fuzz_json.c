@@ -110,22 +110,28 @@ static void check_rewrite(struct bytes text)
     free(again);
 }
 
-/* The inside of a string scanned at once, and decoded before: no difference. */
+static struct json_keys_seen seen; /* of all inputs: it must not matter */
+
+/* The inside of a string, behind which its quote stands, scanned at once and decoded before: no
+ * difference. */
 static void check_scan_escaped(struct bytes inside, uint8_t flags)
 {
     static struct json_member m[MAX_MEMBERS], other[MAX_MEMBERS];
-    char *decoded = base_alloc(inside.n + 32), *to = base_alloc(inside.n + 32);
+    char *decoded = base_alloc(inside.n + 32), *to = base_alloc(inside.n + JSON_REACH);
+    char *from = base_alloc(inside.n + 1 + JSON_REACH);
     size_t length = json_unescape(inside, decoded), n, other_n;
     bool duplicate, other_duplicate;
     enum json_result r = json_scan(bytes_of(decoded, length), m, MAX_MEMBERS, &n, &duplicate);
 
+    memcpy(from, inside.p, inside.n);
+    memset(from + inside.n, '"', 1 + JSON_REACH);
     for (size_t k = 0; k < ARRAY_LEN(kernels); k++) {
-        if (!kernels[k]->usable())
+        if (!kernels[k]->usable() || (flags & JSON_NEEDS_REWRITE))
             continue;
-        ASSERT(kernels[k]->scan_escaped(inside, flags, to, other, MAX_MEMBERS, &other_n,
-                                        &other_duplicate) == r);
-        if (r != JSON_OK)
+        if (!kernels[k]->scan_escaped(bytes_of(from, inside.n), to, &seen, other, MAX_MEMBERS,
+                                      &other_n, &other_duplicate))
             continue;
+        ASSERT(r == JSON_OK);
         ASSERT(other_n == n && other_duplicate == duplicate);
         for (size_t i = 0; i < n; i++)
             ASSERT(bytes_equal(other[i].key, m[i].key) && bytes_equal(other[i].value, m[i].value) &&
@@ -134,6 +140,51 @@ static void check_scan_escaped(struct bytes inside, uint8_t flags)
     }
     free(decoded);
     free(to);
+    free(from);
+}
+
+/* Any bytes in place of the inside: taken only when they are one. */
+static void check_scan_unchecked(struct bytes raw)
+{
+    static struct json_member m[MAX_MEMBERS];
+    char *to = base_alloc(raw.n + JSON_REACH), *from = base_alloc(raw.n + 1 + JSON_REACH);
+    bool duplicate;
+    size_t n;
+
+    memcpy(from, raw.p, raw.n);
+    memset(from + raw.n, '"', 1 + JSON_REACH);
+    for (size_t k = 0; k < ARRAY_LEN(kernels); k++) {
+        uint8_t flags = 0;
+
+        if (!kernels[k]->usable() || json_has_control(raw) ||
+            !kernels[k]->utf8_valid(raw.p, raw.n) ||
+            !kernels[k]->scan_escaped(bytes_of(from, raw.n), to, &seen, m, MAX_MEMBERS, &n,
+                                      &duplicate))
+            continue;
+        ASSERT(kernels[k]->string_end(from, from + raw.n + 1, &flags) == from + raw.n);
+        ASSERT(!(flags & JSON_NEEDS_REWRITE));
+    }
+    free(to);
+    free(from);
+}
+
+/* The line end by vectors and by hand. */
+static void check_line_end(struct bytes raw)
+{
+    const char *nl = raw.n ? memchr(raw.p, '\n', raw.n) : NULL;
+
+    for (size_t k = 0; k < ARRAY_LEN(kernels) && raw.n; k++) {
+        uint8_t flags = 0;
+
+        if (!kernels[k]->usable())
+            continue;
+        ASSERT(kernels[k]->line_end(raw.p, raw.p + raw.n, &flags) == nl);
+        if (nl != NULL) {
+            struct bytes line = bytes_of(raw.p, (size_t)(nl - raw.p));
+
+            ASSERT(!flags == (!json_has_control(line) && kernels[0]->utf8_valid(line.p, line.n)));
+        }
+    }
 }
 
 static void check_raw(struct bytes raw)
@@ -159,6 +210,10 @@ static void check_raw(struct bytes raw)
         ASSERT(kernels[k]->utf8_valid(raw.p, raw.n) == !repaired);
         free(other);
     }
+    if (seen.object == 0)
+        json_keys_seen_init(&seen);
+    check_scan_unchecked(raw);
+    check_line_end(raw);
     back = base_alloc(n + 32);
     size_t length = json_unescape(bytes_of(to, n), back);
     if (!repaired)

@@ -4,6 +4,7 @@
 #include "parsers/json_kernel.h"
 #include "tests/fuzz/json_judge.h"
 
+#include <limits.h>
 #include <setjmp.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -1112,52 +1113,52 @@ static void test_utf8(void **state)
 
 /* ---- an object inside a string ---- */
 
-/* What comes of a text that stands inside a string must be what comes of the text. */
-static void check_scan_escaped(const char *s, size_t n)
+static unsigned long scanned_escaped; /* how often the quick way was taken */
+
+/* What comes of a text that stands inside a string must be what comes of the text; `behind` follows
+ * it up to the string's end. Only what json_string_end calls clean may be taken at all. */
+static void check_scan_escaped_before(const char *s, size_t n, const char *behind)
 {
+    static struct json_keys_seen seen; /* what was there before must not matter */
     static struct json_member expected[64], got[64];
     static char decoded[4096], to[4096];
-    size_t n_expected, n_got, length;
-    bool expected_duplicate, got_duplicate;
+    size_t n_expected = 0, n_got = 0, length, whole;
+    bool expected_duplicate = false, got_duplicate = false, valid;
     enum json_result result = JSON_INVALID;
     uint8_t flags = 0;
     char quoted[2048];
 
+    if (seen.object == 0)
+        json_keys_seen_init(&seen);
     memcpy(quoted, s, n);
-    quoted[n] = '"';
-    if (json_string_end(quoted, quoted + n + 1, &flags) != quoted + n)
-        flags = 0; /* an escape is wrong, or a quote stands in it: nothing is promised then but
-                      safety */
+    whole = n + (size_t)sprintf(quoted + n, "%s", behind);
+    memset(quoted + whole, '"', 1 + JSON_REACH);
+    if (json_has_control(bytes_of(s, n)) || !json_kernel_swar.utf8_valid(s, n))
+        return; /* is not to be handed in */
+    valid = json_string_end(quoted, quoted + whole + 1, &flags) == quoted + whole &&
+            !(flags & JSON_NEEDS_REWRITE);
     length = json_unescape(bytes_of(s, n), decoded);
-    n_expected = 0;
-    expected_duplicate = false;
     if (length != SIZE_MAX)
         result = json_scan(bytes_of(decoded, length), expected, ARRAY_LEN(expected), &n_expected,
                            &expected_duplicate);
 
-    struct bytes in = guarded(s, n);
+    struct bytes in = guarded(quoted, whole + 1 + JSON_REACH);
 
+    in.n = n;
     EACH_KERNEL(k)
     {
-        memset(to, 0x5a, n + 40);
+        memset(to, 0x5a, sizeof(to));
 
-        enum json_result r =
-            k->scan_escaped(in, flags, to, got, ARRAY_LEN(got), &n_got, &got_duplicate);
+        bool taken = k->scan_escaped(in, to, &seen, got, ARRAY_LEN(got), &n_got, &got_duplicate);
 
-        for (size_t i = n + 32; i < n + 40; i++)
+        for (size_t i = n + JSON_REACH; i < n + JSON_REACH + 64; i++)
             if (to[i] != 0x5a)
                 fail_msg("%s: wrote at %zu + %zu: %.*s", k->name, n, i - n, (int)n, s);
-        if (memchr(s, '"', n) != NULL && memchr(s, '"', n) != s + n) {
-            /* Only quotes that are escaped can stand inside a string. */
-            uint8_t ignored = 0;
-
-            if (json_string_end(quoted, quoted + n + 1, &ignored) != quoted + n)
-                continue;
-        }
-        if (r != result)
-            fail_msg("%s: %d instead of %d for %.*s", k->name, (int)r, (int)result, (int)n, s);
-        if (r != JSON_OK)
+        if (!taken)
             continue;
+        scanned_escaped++;
+        if (!valid || result != JSON_OK)
+            fail_msg("%s: %d, %d for %.*s", k->name, valid, (int)result, (int)n, s);
         assert_int_equal(n_got, n_expected);
         assert_int_equal(got_duplicate, expected_duplicate);
         for (size_t i = 0; i < n_got; i++) {
@@ -1165,7 +1166,46 @@ static void check_scan_escaped(const char *s, size_t n)
                 !bytes_equal(got[i].value, expected[i].value) || got[i].type != expected[i].type ||
                 got[i].flags != expected[i].flags || got[i].key_hash != expected[i].key_hash)
                 fail_msg("%s: member %zu of %.*s", k->name, i, (int)n, s);
+            assert_true(got[i].key.p > to && got[i].value.p + got[i].value.n <= to + n);
         }
+    }
+}
+
+static void check_scan_escaped(const char *s, size_t n)
+{
+    check_scan_escaped_before(s, n, "");
+    check_scan_escaped_before(s, n, "\\n");
+}
+
+/* What loggers write must go the quick way, on every kernel. */
+static void test_scan_escaped_takes(void **state)
+{
+    static const char *const insides[] = {
+        "{\\\"a\\\":1}",
+        "{\\\"a\\\":\\\"b\\\",\\\"c\\\":true,\\\"d\\\":null,\\\"e\\\":-1.5e3,\\\"f\\\":false}",
+        "{\\\"a\\\": \\\"b\\\", \\\"c\\\": 2, \\\"d\\\": [1, 2]}",
+        "{\\\"a\\\":\\\"b \\\\\\\"c\\\\\\\" d\\\",\\\"e\\\":1}",
+        "{\\\"a\\\":\\\"\\\\ud83d\\\\ude00\\\",\\\"e\\\":1}",
+        "{\\\"a\\\":\\\"\\ud83d\\ude00 \\u2028\\\",\\\"e\\\":1}",
+        "{\\\"a\\\":\\\"\\\\n\\\\t\\\\u00e9\\\\\\\\\\\",\\\"e\\\":1}",
+        "{\\\"a\\\":\\\"x\\u003cb\\u003e\\\",\\\"e\\\":1}",
+        "{\\\"a\\\":{\\\"b\\\":[1,{\\\"c\\\":\\\"d\\\"}]},\\\"e\\\":\\\"f\\\"}",
+        "{\\\"a key that is longer than any vector is\\\":1,\\\"b\\\":\\\"x\\\"}",
+        "{\\\"a\\\":\\\"a value that is longer than any vector is\\\",\\\"b\\\":\\\"x\\\"}",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(insides); i++) {
+        unsigned long before = scanned_escaped, usable = 0;
+
+        EACH_KERNEL(k)
+        {
+            usable += k != NULL;
+        }
+        check_scan_escaped(insides[i], strlen(insides[i]));
+        check_scan_escaped(insides[i], strlen(insides[i]));
+        if (scanned_escaped - before != 4 * usable)
+            fail_msg("not taken: %s", insides[i]);
     }
 }
 
@@ -1227,6 +1267,24 @@ static void test_scan_escaped(void **state)
                 text[at] = *c;
                 check_scan_escaped(text, n);
             }
+    }
+}
+
+/* Keys that share a place among those seen, and one that is there twice behind others. */
+static void test_scan_escaped_keys(void **state)
+{
+    char text[1024];
+
+    (void)state;
+    for (int round = 0; round < 20000; round++) {
+        size_t n = (size_t)sprintf(text, "{");
+        unsigned count = 1 + rnd(40), twice = rnd(4) ? UINT_MAX : rnd(count), base = rnd(100);
+
+        for (unsigned i = 0; i < count; i++)
+            n += (size_t)sprintf(text + n, "%s\\\"k%s%u\\\":%u", i ? "," : "", i % 2 ? "_" : "",
+                                 i && i == twice ? base : base + 7 * i, i);
+        text[n++] = '}';
+        check_scan_escaped(text, n);
     }
 }
 
@@ -1493,7 +1551,9 @@ int main(void)
         cmocka_unit_test(test_string_end),
         cmocka_unit_test(test_escape),
         cmocka_unit_test(test_utf8),
+        cmocka_unit_test(test_scan_escaped_takes),
         cmocka_unit_test(test_scan_escaped),
+        cmocka_unit_test(test_scan_escaped_keys),
         cmocka_unit_test(test_scan_escaped_random),
         cmocka_unit_test(test_rewrite),
         cmocka_unit_test(test_rewrite_many_keys),
