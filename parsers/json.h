@@ -28,7 +28,9 @@ enum {
                                invalid UTF-8, a surrogate without its other half, a number that
                                Elasticsearch refuses, keys inside that are there twice or are no
                                path (empty, ".a", "a..b"), or too many to tell (JSON_SEEN_MAX) */
-    JSON_KEY_DOTTED = 8     /* the key holds a dot */
+    JSON_KEY_DOTTED = 8,    /* the key holds a dot */
+    JSON_KEY_PLAIN = 16     /* what json_scan_escaped says of most: the key has at most 27 bytes, is
+                               not empty and begins with no blank; without it nothing is said */
 };
 
 struct json_member {
