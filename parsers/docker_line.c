@@ -164,7 +164,7 @@ static bool parse_object(struct bytes line, struct docker_line_work *work, struc
 {
     const char *close;
 
-    if (UNLIKELY(line.n < 96) || UNLIKELY(line.n > DOCKER_LINE_CUT_MAX) ||
+    if (UNLIKELY(line.n < 64) || UNLIKELY(line.n > DOCKER_LINE_CUT_MAX) ||
         memcmp(line.p, LOG_BEGINS "{", sizeof LOG_BEGINS) != 0 || !time_at_end(line, &out->time))
         return false;
     close = out->time.p - (sizeof BEHIND_LOG - 1);

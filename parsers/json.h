@@ -74,7 +74,7 @@ enum json_result json_scan(struct bytes text, struct json_member *m, size_t max,
  * seen: the keys of objects before this one. Loggers write the same keys in the same order, so the
  * key that last followed another one is compared first; how many have been seen changes the cost,
  * never the result. */
-#define JSON_REACH 64
+#define JSON_REACH 48
 #define JSON_KEYS_SEEN 256
 
 struct json_key_seen {

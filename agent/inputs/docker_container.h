@@ -23,7 +23,7 @@ struct docker_shared {
     const struct docker_settings *settings;
     struct intake *intake;
     struct buffer *buffer;
-    char *scratch;   /* DOCKER_SCRATCH_BYTES */
+    char *scratch; /* DOCKER_SCRATCH_BYTES */
     struct docker_line_work *work;
     uint64_t now_ms; /* set before each call from outside */
     /* Linked by next_all, next_ready, next_visit. */

@@ -54,12 +54,53 @@ static void check(struct bytes line, bool taken, const struct docker_line *d)
     free(text);
 }
 
+/* A message that is cut on the way is what it is when it is decoded and cut afterwards. */
+static void check_clean(struct bytes line, bool taken, const struct docker_line *plain)
+{
+    static struct docker_line_work work; /* what it has seen must not matter */
+    static struct json_member m[JSON_MAX_MEMBERS];
+    struct docker_line d;
+    uint8_t flags = 0;
+    char *whole = base_alloc(line.n + 1), *text;
+    bool duplicate;
+    size_t n, length;
+
+    if (work.seen.object == 0)
+        json_keys_seen_init(&work.seen);
+    memcpy(whole, line.p, line.n);
+    whole[line.n] = '\n';
+    if (json_line_end(whole, whole + line.n + 1, &flags) != whole + line.n || flags) {
+        free(whole);
+        return;
+    }
+    ASSERT(docker_line_parse_clean(line, &work, &d) == taken);
+    if (taken) {
+        ASSERT(d.log.p == plain->log.p && d.log.n == plain->log.n && d.time.p == plain->time.p &&
+               d.time.n == plain->time.n && d.attrs.p == plain->attrs.p);
+        ASSERT(d.stream == plain->stream && d.log_flags == plain->log_flags &&
+               d.ends_line == plain->ends_line);
+    }
+    if (taken && d.members) {
+        text = base_alloc(d.log.n + 32);
+        length = json_unescape(d.log, text);
+        ASSERT(json_scan(bytes_of(text, length), m, JSON_MAX_MEMBERS, &n, &duplicate) == JSON_OK);
+        ASSERT(d.n == n && d.duplicate == duplicate);
+        for (size_t i = 0; i < n; i++)
+            ASSERT(bytes_equal(m[i].key, d.members[i].key) &&
+                   bytes_equal(m[i].value, d.members[i].value) && m[i].type == d.members[i].type);
+        free(text);
+    }
+    free(whole);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct bytes line = bytes_of(data, size);
     struct docker_line d, rest;
+    bool taken = docker_line_parse(line, &d);
 
-    check(line, docker_line_parse(line, &d), &d);
+    check(line, taken, &d);
+    check_clean(line, taken, &d);
 
     size_t at = docker_line_resync(line, &d);
 

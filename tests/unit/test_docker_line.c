@@ -174,6 +174,66 @@ static void test_every_cut_and_length(void **state)
     }
 }
 
+static struct docker_line_work work;
+
+static bool parse_clean(const char *line, size_t n, struct docker_line *d)
+{
+    struct bytes b = exactly(line, n);
+
+    if (work.seen.object == 0)
+        json_keys_seen_init(&work.seen);
+    return docker_line_parse_clean(b, &work, d);
+}
+
+/* A message that is an object comes in members; whatever is only nearly so, as without. */
+static void test_clean(void **state)
+{
+    static const struct {
+        const char *line;
+        size_t members; /* 0: not cut, and for the rest as docker_line_parse has it */
+    } cases[] = {
+        {"{\"log\":\"{\\\"a\\\":1,\\\"b\\\":\\\"x\\\"}\\n\"," REST, 2},
+        {"{\"log\":\"{\\\"a\\\":1,\\\"a\\\":2}\\n\"," REST, 2},
+        {"{\"log\":\"{\\\"a\\\":{\\\"b\\\":[1,true]}}\\n\"," REST, 1},
+        {"{\"log\":\"{\\\"a\\\":1}\\n\",\"stream\":\"stderr\",\"time\":\"2018-11-23T09:00:00.1Z\"}",
+         1},
+        {"{\"log\":\"{\\\"a\\\":1}\\n\",\"stream\":\"stdout\",\"time\":\"2018-11-23T09:00:00Z\"}",
+         1},
+        {"{\"log\":\"{\\\"a\\\":1}\\\\n\"," REST, 0}, /* ends with \\n, which is text */
+        {"{\"log\":\"{\\\"a\\\":1}\"," REST, 0},      /* a piece, or a last word */
+        {"{\"log\":\"{\\\"a\\\":\"1}\\n\"," REST, 0}, /* a quote too many */
+        {"{\"log\":\"{\\\"a\\\":1}\\n\",\"attrs\":{}," REST, 0},
+        {"{\"log\":\"{}\\n\",\"stream\":\"stdout\",\"time\":\"2018-11-23T09:00:00.123456789Z\"}",
+         0},
+        {"{\"log\":\"{ text "
+         "}\\n\",\"stream\":\"stdout\",\"time\":\"2018-11-23T09:00:00.123456789Z\"}",
+         0},
+        {"{\"log\":\"{\\\"a\\\":1}\\n\",\"stream\":\"stdout\",\"time\":\"t\"}", 0},
+    };
+    struct docker_line d, plain;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        size_t n = strlen(cases[i].line);
+        bool taken = docker_line_parse(exactly(cases[i].line, n), &plain);
+        struct bytes log = plain.log;
+        ptrdiff_t at = taken ? log.p - copy : 0;
+
+        if (parse_clean(cases[i].line, n, &d) != taken)
+            fail_msg("%s", cases[i].line);
+        if (!taken)
+            continue;
+        assert_int_equal(d.log.p - copy, at);
+        assert_int_equal(d.log.n, log.n);
+        assert_int_equal(d.time.n, plain.time.n);
+        assert_int_equal(d.stream, plain.stream);
+        assert_int_equal(d.log_flags, plain.log_flags);
+        assert_int_equal(d.ends_line, plain.ends_line);
+        if ((d.members ? d.n : 0) != cases[i].members)
+            fail_msg("%zu members: %s", d.n, cases[i].line);
+    }
+}
+
 static void test_resync(void **state)
 {
     static const char one[] = "{\"log\":\"one\\n\"," REST, two[] = "{\"log\":\"two\\n\"," REST;
@@ -225,6 +285,7 @@ int main(void)
         cmocka_unit_test(test_lines),
         cmocka_unit_test(test_no_lines),
         cmocka_unit_test(test_every_cut_and_length),
+        cmocka_unit_test(test_clean),
         cmocka_unit_test(test_resync),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
