@@ -48,6 +48,7 @@ struct agent {
     const struct output_kind_ops *output_ops;
     pthread_mutex_t output_lock;
     void *output; /* under output_lock: the buffer wakes it from two threads */
+    struct docker_holder *holder;
     struct docker_input *docker;
     struct gelf_input *gelf;
     struct replay_input *replay;
@@ -70,6 +71,14 @@ static void on_room(void *arg)
     struct agent *a = arg;
 
     atomic_store(&a->room, true);
+    loop_wake(a->loop);
+}
+
+/* From the holder's thread. */
+static void on_held(void *arg)
+{
+    struct agent *a = arg;
+
     loop_wake(a->loop);
 }
 
@@ -436,7 +445,7 @@ static int start_inputs(struct agent *a, struct error *e)
     const struct config *c = a->config;
 
     if (c->docker.enabled) {
-        a->docker = docker_input_start(&c->docker, a->loop, a->intake, e);
+        a->docker = docker_input_start(&c->docker, a->loop, a->intake, a->holder, e);
         if (!a->docker)
             return -1;
     }
@@ -493,7 +502,12 @@ static int start(struct agent *a, bool *newer, struct error *e)
     if (make_data_dir(a->config->data_dir, e) < 0)
         return -1;
     listening = open_sockets(a, &no_sockets) == 0;
+    /* Around the giving up of rights, and ahead of all other threads: it hands on one of them. */
+    if (a->config->docker.enabled)
+        docker_holder_prepare();
     confine_enter(a->config_path, a->config);
+    if (a->config->docker.enabled)
+        a->holder = docker_holder_start(on_held, a);
     signals_start(on_reload_signal, a);
     /* A second agent on the same data_dir is to hear of that, not of the sockets. */
     if (open_buffer(a, newer, e) < 0)
@@ -520,6 +534,7 @@ static void stop(struct agent *a)
     atomic_store(&a->running, false);
     if (a->docker)
         docker_input_stop(a->docker);
+    docker_holder_stop(a->holder);
     if (a->gelf)
         gelf_input_stop(a->gelf);
     if (a->replay)

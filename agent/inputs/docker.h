@@ -7,15 +7,18 @@
 #define BARGE_INPUT_DOCKER_H
 
 #include "agent/config/config.h"
+#include "agent/inputs/docker_holder.h"
 #include "agent/loop/loop.h"
 #include "agent/pipeline/intake.h"
 
 struct docker_input;
 
 /* Looks at the folder, reads positions from the intake's buffer, starts to watch. A folder that is
- * not there yet is waited for. */
+ * not there yet is waited for. holder: what it opens is taken (its wake must make the loop turn);
+ * borrowed until docker_input_stop; NULL: none. */
 struct docker_input *docker_input_start(const struct docker_settings *s, struct loop *loop,
-                                        struct intake *in, struct error *e);
+                                        struct intake *in, struct docker_holder *holder,
+                                        struct error *e);
 
 /* Reads for one bounded turn from files that have something unread, in fair order. true when there
  * is more to read now. Called by the agent at the end of each round of the loop, behind the

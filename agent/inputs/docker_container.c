@@ -4,6 +4,7 @@
 #include "agent/base/log.h"
 #include "agent/base/metrics.h"
 #include "agent/inputs/docker_files.h"
+#include "agent/inputs/docker_holder.h"
 #include "agent/inputs/docker_reading.h"
 #include "agent/inputs/docker_scan.h"
 #include "parsers/timestamp.h"
@@ -43,7 +44,7 @@ struct docker_container *docker_container_create(struct docker_shared *s, const 
     struct docker_container *c = base_calloc(1, sizeof *c);
 
     c->shared = s;
-    c->watch = -1;
+    c->watch = c->holder = -1;
     memcpy(c->hex, hex, DOCKER_HEX_BYTES);
     for (size_t i = 0; i < DOCKER_ID_BYTES; i++)
         c->id[i] = (uint8_t)(hex_digit(hex[2 * i]) << 4 | hex_digit(hex[2 * i + 1]));
@@ -181,16 +182,31 @@ void docker_container_event(struct docker_container *c, uint32_t mask, const cha
     }
     if (c->follow != DOCKER_FOLLOWED)
         return;
-    if ((mask & IN_CREATE) && index == 0) {
+    if ((mask & IN_CREATE) && index == 0 && c->holder < 0)
         c->created_unseen++;
-        c->shared->rotated_ms = c->shared->now_ms;
-    }
     if (mask & (IN_CREATE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE))
         docker_container_want_scan(c);
     if (!compressed && (mask & IN_MODIFY))
         wake_file(c, index);
     if (compressed && (mask & IN_CLOSE_WRITE))
         docker_container_want_scan(c);
+}
+
+void docker_container_hold(struct docker_container *c, const struct docker_held *held)
+{
+    c->created_unseen += held->made;
+    for (unsigned i = held->n; i > 0; i--)
+        docker_scan_adopt(c, held->fds[i - 1]);
+    docker_container_want_scan(c);
+    for (struct docker_file *f = c->files; f; f = f->next) {
+        if (c->gone && f->fd >= 0)
+            docker_files_mark_removed(f);
+        /* What has a newer one behind it will not grow any more: once more to its end, whatever was
+         * read before that was so. */
+        f->dirty |= f->index == 0 && f->next != NULL;
+        if (f->dirty)
+            docker_container_set_ready(c);
+    }
 }
 
 /* ---- config ---- */
@@ -327,7 +343,6 @@ void docker_container_poll(struct docker_container *c, int folder)
 
     if (c->gone)
         return;
-    c->created_unseen = MIN(c->created_unseen, 0);
     snprintf(path, sizeof path, "%s/%s", c->hex, CONFIG_NAME);
     if (docker_inode_get(folder, path, &now) == 0 &&
         !(docker_inode_same(&now, &c->config_inode) && now.mtime_ns == c->config_inode.mtime_ns))

@@ -31,7 +31,6 @@ struct docker_shared {
     struct docker_container *ready, *ready_last;   /* something to read */
     struct docker_container *visits, *visits_last; /* docker_container_visit is due */
     struct docker_file *removed; /* removed files that are still open, the oldest first */
-    uint64_t rotated_ms;         /* the last time a live file was made */
     int spare_from; /* descriptors from this number on are for sockets and the buffer */
     size_t gz_readers;
     size_t join_bytes;         /* memory of all frames' joins */
@@ -40,6 +39,8 @@ struct docker_shared {
     bool changed;              /* figures may have moved */
     bool unreadable_changed;
 };
+
+struct docker_held; /* docker_holder.h */
 
 enum docker_follow {
     DOCKER_FOLLOWED,
@@ -55,7 +56,8 @@ struct docker_container {
     struct docker_folder *folder; /* where it lies; NULL when gone */
     uint8_t id[DOCKER_ID_BYTES];
     char hex[DOCKER_HEX_BYTES + 1];
-    int watch; /* inotify descriptor of its folder, -1: it is polled */
+    int watch;  /* inotify descriptor of its folder, -1: it is polled */
+    int holder; /* docker_holder's watch of it, -1: its events tell what is made */
     enum docker_follow follow;
     struct docker_config config;
     struct origin *origin;
@@ -76,6 +78,8 @@ struct docker_container {
     uint64_t active_ms;       /* the last time something was read */
     uint64_t scan;            /* number of the last one */
     int64_t created_unseen;   /* live files that were announced minus those that were found */
+    int64_t watched_since_ns; /* by the wall clock: from then on files are announced */
+    bool recount;             /* announcements were lost: those that are open do not count */
     struct docker_inode config_inode; /* as it was read */
     struct docker_frame frame;
     struct docker_file *files; /* the oldest first */
@@ -99,6 +103,9 @@ void docker_container_wake(struct docker_container *c);
 
 /* An inotify event of its folder: mask and the name (may be empty). */
 void docker_container_event(struct docker_container *c, uint32_t mask, const char *name);
+
+/* Takes what docker_holder has found in its folder: closes or keeps the descriptors. */
+void docker_container_hold(struct docker_container *c, const struct docker_held *held);
 
 /* Does what is wanted: reads the config, looks at the files. folder: descriptor of the containers
  * folder. */

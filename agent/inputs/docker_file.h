@@ -40,6 +40,7 @@ struct docker_file {
     bool has_entry;
     bool superseded; /* truncated in place: another struct went on with the descriptor */
     bool settled;    /* the entry says that a restart need not read anything of it again */
+    bool adopted;    /* docker_holder opened it: what its name is, the next scan tells */
     bool aside;      /* in the container's list `known`: what is known stands in the entry */
     uint32_t index;  /* 0: the live file, N: .N */
     uint32_t rank;   /* docker_scan: while files are put in order */

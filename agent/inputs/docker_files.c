@@ -151,6 +151,12 @@ static bool spare_descriptor(struct docker_shared *s)
     return true;
 }
 
+bool docker_files_may_keep(struct docker_shared *s, int fd)
+{
+    /* Numbers are given out from the lowest: the last ones are left to sockets and the buffer. */
+    return fd < s->spare_from || spare_descriptor(s);
+}
+
 int docker_files_open(struct docker_container *c, int dir, const char *name, int flags)
 {
     const int how = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | flags;
@@ -158,8 +164,7 @@ int docker_files_open(struct docker_container *c, int dir, const char *name, int
 
     if (fd < 0 && (errno == EMFILE || errno == ENFILE) && spare_descriptor(c->shared))
         fd = io_open(dir, name, how, 0);
-    /* Numbers are given out from the lowest: the last ones are left to sockets and the buffer. */
-    if (fd >= c->shared->spare_from && !spare_descriptor(c->shared)) {
+    if (fd >= 0 && !docker_files_may_keep(c->shared, fd)) {
         io_close(fd);
         errno = EMFILE;
         return -1;

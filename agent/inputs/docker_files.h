@@ -21,6 +21,9 @@ void docker_files_save(struct docker_container *c);
 /* Opens a log file (or, with O_DIRECTORY, a folder) for reading; when descriptors run out, one that
  * is idle is given back. -1 with errno. */
 int docker_files_open(struct docker_container *c, int dir, const char *name, int flags);
+/* Whether a descriptor that was opened elsewhere may be kept, one that is idle being given back
+ * when descriptors run out. */
+bool docker_files_may_keep(struct docker_shared *s, int fd);
 /* Gives the descriptor back. */
 void docker_files_close(struct docker_file *f);
 /* Gives the memory for decompressing back. */

@@ -23,8 +23,6 @@
 #define EVENT_BYTES 65536
 #define READS_PER_LOOK 16
 #define LOOK_MS 10           /* how often events are looked at while they keep coming */
-#define LOOK_FAST_MS 1       /* ... while files are being rotated */
-#define FAST_FOR_MS 1000     /* after a rotation */
 #define POLL_MS 1000         /* containers without a watch */
 #define UNREAD_SCAN_MS 10000 /* containers with something unread */
 #define RESCAN_MS 60000
@@ -74,7 +72,8 @@ struct docker_folders {
     int inotify; /* -1: polling only */
     struct loop_io *io;
     struct loop_timer *look; /* armed while events are left alone */
-    bool watches_used_up;    /* said once */
+    struct docker_holder *holder;
+    bool watches_used_up; /* said once */
     bool waiting_said;
     struct docker_folder *list;
     struct watch *watches[BUCKETS];
@@ -172,6 +171,26 @@ static int watch(struct docker_folders *d, const char *path, uint32_t mask,
     return wd;
 }
 
+/* Where the watches do not suffice for both, the holder's is worth more: a file that grows can be
+ * polled, one that is gone cannot. */
+static void hold_container(struct docker_folders *d, struct docker_container *c, const char *path)
+{
+    if (c->follow == DOCKER_FOLLOWED && c->holder < 0) {
+        int64_t now = clock_wall_ns();
+
+        c->holder = docker_holder_watch(d->holder, path, c->hex);
+        if (c->holder >= 0 || c->watch < 0) {
+            c->watched_since_ns = now;
+            c->created_unseen = 0;
+        }
+        if (c->holder < 0 && d->holder && errno == ENOSPC)
+            say_used_up(d);
+    } else if (c->follow != DOCKER_FOLLOWED && c->holder >= 0) {
+        docker_holder_unwatch(d->holder, c->holder);
+        c->holder = -1;
+    }
+}
+
 static void watch_container(struct docker_folders *d, struct docker_container *c)
 {
     uint32_t mask = c->follow == DOCKER_FOLLOWED ? LOG_EVENTS : CONFIG_EVENTS;
@@ -180,6 +199,7 @@ static void watch_container(struct docker_folders *d, struct docker_container *c
     if (!c->folder || (c->watch >= 0 && (*watch_at(d, c->watch))->mask == mask))
         return;
     snprintf(path, sizeof path, "%s/%s", c->folder->path, c->hex);
+    hold_container(d, c, path);
     c->watch = watch(d, path, mask, c, NULL);
     d->polls |= c->watch < 0;
 }
@@ -188,6 +208,8 @@ static void unwatch_container(struct docker_folders *d, struct docker_container 
 {
     int wd = c->watch;
 
+    docker_holder_unwatch(d->holder, c->holder);
+    c->holder = -1;
     if (wd < 0)
         return;
     forget_watch(d, wd);
@@ -473,9 +495,18 @@ static void rescan_all(struct docker_folders *d)
     for (struct docker_container *c = d->shared->all; c; c = c->next_all) {
         if (c->folder && c->watch < 0)
             watch_container(d, c);
+        c->recount = true;
+        c->watched_since_ns = clock_wall_ns();
         docker_container_want_config(c);
         docker_container_want_scan(c);
     }
+}
+
+static void overflowed(struct docker_folders *d)
+{
+    log_warn("inotify events were lost, looking at everything again",
+             LOG_STR("knob", "fs.inotify.max_queued_events"));
+    rescan_all(d);
 }
 
 static void folder_event(struct docker_folders *d, struct docker_folder *f,
@@ -505,9 +536,7 @@ static void handle_event(struct docker_folders *d, const struct inotify_event *e
     struct watch *w;
 
     if (e->mask & IN_Q_OVERFLOW) {
-        log_warn("inotify events were lost, looking at everything again",
-                 LOG_STR("knob", "fs.inotify.max_queued_events"));
-        rescan_all(d);
+        overflowed(d);
         return;
     }
     w = *watch_at(d, e->wd);
@@ -521,6 +550,8 @@ static void handle_event(struct docker_folders *d, const struct inotify_event *e
     }
     if (e->mask & IN_IGNORED) { /* the folder has gone, or is going: its parent tells */
         docker_container_want_scan(w->container);
+        docker_holder_unwatch(d->holder, w->container->holder);
+        w->container->holder = -1;
         forget_watch(d, e->wd);
         return;
     }
@@ -542,20 +573,21 @@ static bool read_events(struct docker_folders *d)
     return n > 0;
 }
 
-static bool is_rotating(const struct docker_folders *d)
+void docker_folders_take_held(struct docker_folders *d)
 {
-    const struct docker_shared *s = d->shared;
+    struct docker_held held;
 
-    return s->rotated_ms && s->now_ms - s->rotated_ms < FAST_FOR_MS;
-}
+    while (docker_holder_take(d->holder, &held)) {
+        struct docker_container *c = docker_folders_container(d, bytes_str(held.hex));
 
-void docker_folders_glance(struct docker_folders *d)
-{
-    if (d->inotify < 0 || !is_rotating(d))
-        return;
-    d->shared->now_ms = clock_mono_ms();
-    read_events(d);
-    docker_folders_visit(d);
+        d->shared->now_ms = clock_mono_ms();
+        if (c)
+            docker_container_hold(c, &held);
+        else if (held.hex[0] == '\0')
+            overflowed(d);
+        for (unsigned i = 0; !c && i < held.n; i++)
+            io_close(held.fds[i]);
+    }
 }
 
 static void on_events(void *arg, uint32_t mask)
@@ -568,7 +600,7 @@ static void on_events(void *arg, uint32_t mask)
         docker_folders_visit(d);
     /* Many small writes are many events: the next ones are left to gather. */
     loop_io_set(d->io, 0);
-    loop_timer_set(d->look, is_rotating(d) ? LOOK_FAST_MS : LOOK_MS);
+    loop_timer_set(d->look, LOOK_MS);
     d->changed(d->arg);
 }
 
@@ -583,6 +615,7 @@ void docker_folders_visit(struct docker_folders *d)
 {
     struct docker_shared *s = d->shared;
 
+    docker_folders_take_held(d); /* ahead of the scans that would look for these files */
     while (s->visits) {
         struct docker_container *c = s->visits;
 
@@ -671,12 +704,14 @@ static void start_inotify(struct docker_folders *d)
 }
 
 struct docker_folders *docker_folders_start(struct docker_shared *s, struct loop *loop,
+                                            struct docker_holder *holder,
                                             void (*changed)(void *arg), void *arg)
 {
     struct docker_folders *d = base_calloc(1, sizeof *d);
 
     d->shared = s;
     d->loop = loop;
+    d->holder = holder;
     d->changed = changed;
     d->arg = arg;
     d->started_ms = d->polled_ms = d->unread_ms = d->rescanned_ms = d->places_ms = s->now_ms;

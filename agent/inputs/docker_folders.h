@@ -9,7 +9,7 @@
 #ifndef BARGE_DOCKER_FOLDERS_H
 #define BARGE_DOCKER_FOLDERS_H
 
-#include "agent/inputs/docker_container.h"
+#include "agent/inputs/docker_holder.h"
 #include "agent/loop/loop.h"
 
 #define DOCKER_MAX_CONTAINERS 65536
@@ -19,15 +19,15 @@ struct docker_folders;
 /* Takes the positions of earlier lives from the buffer, looks at the folders and begins to watch.
  * changed(arg) is called after events were handled: there may be something in shared->ready. */
 struct docker_folders *docker_folders_start(struct docker_shared *s, struct loop *loop,
+                                            struct docker_holder *holder,
                                             void (*changed)(void *arg), void *arg);
 void docker_folders_stop(struct docker_folders *d);
 
 /* Does what docker_container_want_* asked for. */
 void docker_folders_visit(struct docker_folders *d);
 
-/* Looks for events at once while files are being rotated: at full speed a file may live for some
- * milliseconds only. Else nothing. */
-void docker_folders_glance(struct docker_folders *d);
+/* Takes the log files that were opened as they were made (docker_holder.h), if there are any. */
+void docker_folders_take_held(struct docker_folders *d);
 
 /* To be called every second or so while shared->attention or docker_folders_polls, else every ten:
  * polls what has no watch, rescans, waits for folders, forgets containers that are gone. */

@@ -147,7 +147,8 @@ static void on_changed(void *arg)
 /* ---- life ---- */
 
 struct docker_input *docker_input_start(const struct docker_settings *settings, struct loop *loop,
-                                        struct intake *in, struct error *e)
+                                        struct intake *in, struct docker_holder *holder,
+                                        struct error *e)
 {
     struct docker_input *d = base_calloc(1, sizeof *d);
     struct docker_shared *s = &d->shared;
@@ -162,7 +163,7 @@ struct docker_input *docker_input_start(const struct docker_settings *settings, 
     s->spare_from = raise_descriptor_limit();
     s->now_ms = clock_mono_ms();
     d->tick = loop_timer_add(loop, on_tick, d);
-    d->folders = docker_folders_start(s, loop, on_changed, d);
+    d->folders = docker_folders_start(s, loop, holder, on_changed, d);
     show_figures(d);
     name_unreadable(s);
     loop_timer_set(d->tick, IDLE_TICK_MS);
@@ -198,13 +199,15 @@ bool docker_input_turn(struct docker_input *d)
     size_t done = 0, rounds = 0;
     bool was_full = d->full;
 
+    docker_folders_take_held(d->folders);
+    if (s->visits)
+        docker_folders_visit(d->folders);
     if (!s->ready)
         return false;
     s->now_ms = clock_mono_ms();
     while (s->ready && !d->full && done < TURN_BYTES && rounds++ < TURN_CONTAINERS) {
         struct docker_container *c;
 
-        docker_folders_glance(d->folders);
         if (!intake_has_room(s->intake, BUFFER_CAN_WAIT, 2 * DOCKER_CHUNK_BYTES)) {
             d->full = true;
             break;

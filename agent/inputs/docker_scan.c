@@ -18,6 +18,7 @@
 #define MAX_INDEX 99999
 /* A .gz that has not changed for this long is not being written any more. */
 #define DAMAGED_AFTER_MS 60000
+#define BIRTH_SLACK_NS 20000000
 
 struct name {
     char text[NAME_BYTES];
@@ -191,14 +192,29 @@ static void identify_held(struct docker_container *c)
 
 /* ---- files that are new here ---- */
 
+static bool is_younger(const struct docker_file *a, const struct docker_file *b)
+{
+    return a->inode.btime_ns && b->inode.btime_ns && a->inode.btime_ns > b->inode.btime_ns;
+}
+
 static void insert(struct docker_container *c, struct docker_file *f)
 {
     struct docker_file **at = &c->files;
 
-    while (*at && (*at)->index >= f->index)
+    while (*at && (*at)->index >= f->index && !(f->adopted && is_younger(*at, f)))
         at = &(*at)->next;
     f->next = *at;
     *at = f;
+}
+
+/* A file was found that had been announced, or will be: one that was made since its folder is
+ * watched. The clock of births is a coarse one. */
+static void settle_announcement(struct docker_container *c, const struct docker_file *f)
+{
+    int64_t born = f->inode.btime_ns ? f->inode.btime_ns : f->inode.mtime_ns;
+
+    if (born >= c->watched_since_ns - BIRTH_SLACK_NS)
+        c->created_unseen--;
 }
 
 /* Puts the files into the order of their names, now that all names are known. Those without stay
@@ -332,7 +348,7 @@ static void take_identified(struct scan *s, struct docker_file *fresh, const str
     if (c->first_seen)
         skip_old(c, fresh);
     insert(c, fresh);
-    c->created_unseen--;
+    settle_announcement(c, fresh);
 }
 
 static void open_failed(struct scan *s, const struct name *n)
@@ -356,28 +372,25 @@ static void open_failed(struct scan *s, const struct name *n)
                                      : "none"));
 }
 
-static void open_name(struct scan *s, const struct name *n)
+/* A file that was opened: is it new, a known one under a new name, or a copy? Takes fd. */
+static void take_opened(struct scan *s, const struct name *n, int fd)
 {
     struct docker_container *c = s->c;
-    struct docker_file *fresh, *f;
+    struct docker_file *fresh = docker_file_create(c), *f;
     enum docker_known known;
     bool empty = false;
-    int fd = docker_files_open(c, s->dir, n->text, 0);
 
-    if (fd < 0) {
-        open_failed(s, n);
-        return;
-    }
-    fresh = docker_file_create(c);
     fresh->fd = fd;
     fresh->compressed = n->compressed;
+    fresh->adopted = s->dir < 0;
     if (docker_inode_get(fd, NULL, &fresh->inode) < 0 || !fresh->inode.regular) {
         docker_file_free(fresh);
         return;
     }
     f = match(c, &fresh->inode, n->compressed);
     if (f) { /* it got this name after match_names had looked */
-        found(f, n);
+        if (!fresh->adopted)
+            found(f, n);
         docker_file_free(fresh);
         return;
     }
@@ -408,7 +421,29 @@ static void open_name(struct scan *s, const struct name *n)
     fresh->dirty = fresh->inode.size != 0 && !empty;
     fresh->complete = empty;
     insert(c, fresh);
-    c->created_unseen--;
+    settle_announcement(c, fresh);
+}
+
+static void open_name(struct scan *s, const struct name *n)
+{
+    int fd = docker_files_open(s->c, s->dir, n->text, 0);
+
+    if (fd < 0)
+        open_failed(s, n);
+    else
+        take_opened(s, n, fd);
+}
+
+void docker_scan_adopt(struct docker_container *c, int fd)
+{
+    struct scan s = {.c = c, .dir = -1};
+    struct name live = {0};
+
+    if (c->follow != DOCKER_FOLLOWED || !docker_files_may_keep(c->shared, fd)) {
+        io_close(fd);
+        return;
+    }
+    take_opened(&s, &live, fd);
 }
 
 /* ---- files that are gone ---- */
@@ -438,6 +473,10 @@ static void forget_missing(struct docker_container *c, struct docker_file *list)
 /* Files that were announced and removed before they could be opened. */
 static void count_missed(struct docker_container *c)
 {
+    if (c->recount) {
+        c->created_unseen = 0;
+        c->recount = false;
+    }
     if (c->created_unseen <= 0)
         return;
     metric_add(M_DOCKER_MISSED, (uint64_t)c->created_unseen);
@@ -486,8 +525,8 @@ void docker_scan(struct docker_container *c, int folder)
         sort_files(c);
         forget_missing(c, c->files);
         forget_missing(c, c->known);
+        count_missed(c);
     }
-    count_missed(c);
     note_denied(c, s.denied);
     c->first_seen = false;
     free(s.names);

@@ -15,6 +15,9 @@
  * compressed. folder: descriptor of the containers folder. */
 void docker_scan(struct docker_container *c, int folder);
 
+/* Takes a live log file that docker_holder opened; closes it when it is known. */
+void docker_scan_adopt(struct docker_container *c, int fd);
+
 /* Whether name is one of the container's log files: *index 0 for the live one, N for .N;
  * *compressed for .gz. */
 bool docker_scan_is_log(const struct docker_container *c, const char *name, uint32_t *index,

@@ -188,6 +188,9 @@ static const struct narrow narrowed[] = {
     EXACT("ioctl", 1, SIOCGIFNAME),
     EXACT("prctl", 0, PR_SET_NAME),
     EXACT("prctl", 0, PR_GET_NAME),
+    /* By the calling thread (0), which has no right to go ahead of others any more: to step back.
+     */
+    EXACT("sched_setscheduler", 0, 0),
     /* Limits of this process (0), read only in effect: what may be raised is raised already. */
     EXACT("prlimit64", 0, 0),
 };

@@ -263,6 +263,7 @@ struct buffer_point buffer_durable(const struct buffer *b)
 
 static struct loop *stage_loop;
 static struct docker_input *stage_input;
+static struct docker_holder *stage_holder;
 static struct docker_settings stage_settings;
 static char stage_dir[64];
 static bool (*stage_until)(void);
@@ -339,20 +340,27 @@ static void stage_run_rounds(unsigned rounds)
     stage_run(stage_rounds_over);
 }
 
+static void stage_held(void *arg)
+{
+    loop_wake(arg);
+}
+
 static void stage_start(void)
 {
     struct error e;
 
     map_copy(&stage.uncommitted, &stage.positions);
     stage_loop = loop_create();
-    stage_input =
-        docker_input_start(&stage_settings, stage_loop, (struct intake *)(void *)&stage, &e);
+    stage_holder = docker_holder_start(stage_held, stage_loop);
+    stage_input = docker_input_start(&stage_settings, stage_loop, (struct intake *)(void *)&stage,
+                                     stage_holder, &e);
     assert_non_null(stage_input);
 }
 
 static void stage_end(void)
 {
     docker_input_stop(stage_input);
+    docker_holder_stop(stage_holder);
     stage_input = NULL;
     loop_timer_remove(&stage_poll); /* left there by a test that failed */
     loop_destroy(stage_loop);
