@@ -7,8 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* fsyncs the folder that path lies in. */
-static int sync_name(const char *path)
+int folder_sync_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
     char *parent = !slash          ? base_strdup(".")
@@ -59,7 +58,7 @@ static int make_rest(char *path, size_t from, mode_t mode, struct error *e)
         made = io_mkdir(AT_FDCWD, path, mode) == 0;
         if (!made && errno != EEXIST)
             return error_set(e, "cannot make the folder %s: %s", path, strerror(errno));
-        if (made && sync_name(path) < 0)
+        if (made && folder_sync_name(path) < 0)
             return error_set(e, "cannot sync the folder that %s was made in: %s", path,
                              strerror(errno));
         path[i] = c;
@@ -93,11 +92,21 @@ int folder_make(const char *path, mode_t mode, struct error *e)
         char c = copy[n];
 
         copy[n] = '\0';
-        sync_name(copy);
+        folder_sync_name(copy);
         copy[n] = c;
     }
     if (copy[0] && copy[n])
         rc = make_rest(copy, n, mode, e);
     free(copy);
     return rc;
+}
+
+int folder_make_in(int dir, const char *name, mode_t mode)
+{
+    int rc = io_mkdir(dir, name, mode);
+
+    ASSERT(!strchr(name, '/')); /* or it would lie in another folder */
+    if (rc < 0 && errno != EEXIST)
+        return -1;
+    return io_fsync(dir) < 0 ? -1 : rc == 0;
 }

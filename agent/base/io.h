@@ -7,10 +7,13 @@
 #ifndef BARGE_IO_H
 #define BARGE_IO_H
 
+#include <dirent.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 
 #include <stddef.h>
+
+struct statx;
 
 /* openat(2) with O_CLOEXEC added. dir may be AT_FDCWD. */
 int io_open(int dir, const char *path, int flags, mode_t mode);
@@ -26,6 +29,19 @@ int io_allocate(int fd, off_t from,
 int io_rename(int dir, const char *from, int to_dir, const char *to);
 int io_unlink(int dir, const char *path);
 int io_mkdir(int dir, const char *path, mode_t mode);
+
+int io_stat(int fd, struct stat *st);
+int io_stat_at(int dir, const char *path, struct stat *st, int flags); /* fstatat(2) */
+int io_statx(int dir, const char *path, int flags, unsigned mask, struct statx *x);
+off_t io_seek_data(int fd, off_t from); /* lseek(SEEK_DATA) */
+int io_lock(int fd, int how);           /* flock(2) */
+
+/* The names in a folder: begins anew at each io_list. NULL with errno. */
+DIR *io_list(int dir);
+/* 1 with the next entry, which is good until the next call; 0 at the end; -1 with errno: names that
+ * were not listed may be there. */
+int io_list_next(DIR *list, struct dirent **entry);
+void io_list_end(DIR *list);
 
 /* Free and total bytes of the file system that fd lies on, for those without privilege (statvfs
  * f_bavail). */

@@ -250,7 +250,7 @@ int docker_config_load(int dir, const char *name, char **to, size_t *n, struct e
 
     if (fd < 0)
         return error_set(e, "cannot open %s: %s", name, strerror(errno));
-    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+    if (io_stat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
         error_set(e, "%s is no regular file", name);
         goto out;
     }

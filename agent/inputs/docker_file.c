@@ -47,7 +47,7 @@ int docker_inode_get(int dir, const char *name, struct docker_inode *to)
     int flags = AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC | (name ? 0 : AT_EMPTY_PATH);
     struct statx x;
 
-    if (statx(dir, name ? name : "", flags, STATX_BASIC_STATS | STATX_BTIME, &x) < 0)
+    if (io_statx(dir, name ? name : "", flags, STATX_BASIC_STATS | STATX_BTIME, &x) < 0)
         return -1;
     *to = (struct docker_inode){
         .dev = (uint64_t)x.stx_dev_major << 32 | x.stx_dev_minor,
@@ -88,7 +88,7 @@ static uint64_t behind_hole(const struct docker_file *f, uint64_t at)
 
     if (f->compressed)
         return at;
-    data = lseek(f->fd, (off_t)at, SEEK_DATA);
+    data = io_seek_data(f->fd, (off_t)at);
     return data > (off_t)at ? (uint64_t)data : at;
 }
 

@@ -336,25 +336,22 @@ static void forget_container(struct docker_folders *d, struct docker_container *
 
 static void rescan_folder(struct docker_folders *d, struct docker_folder *f, bool first)
 {
-    int fd = io_open(f->fd, ".", O_RDONLY | O_DIRECTORY, 0);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    DIR *dir = io_list(f->fd);
     struct dirent *entry;
+    int more = -1;
 
-    if (!dir) {
-        if (fd >= 0)
-            io_close(fd);
-        log_warn("cannot list the containers folder", LOG_STR("path", f->path),
-                 LOG_STR("reason", strerror(errno)));
-        return;
-    }
-    while ((entry = readdir(dir)))
+    while (dir && (more = io_list_next(dir, &entry)) > 0)
         if (docker_places_is_id(entry->d_name))
             add_container(d, f, entry->d_name, first);
-    closedir(dir);
+    if (more < 0)
+        log_warn("cannot list the containers folder", LOG_STR("path", f->path),
+                 LOG_STR("reason", strerror(errno)));
+    if (dir)
+        io_list_end(dir);
     for (struct docker_container *c = d->shared->all; c; c = c->next_all) {
         struct stat st;
 
-        if (c->folder == f && fstatat(f->fd, c->hex, &st, AT_SYMLINK_NOFOLLOW) < 0 &&
+        if (c->folder == f && io_stat_at(f->fd, c->hex, &st, AT_SYMLINK_NOFOLLOW) < 0 &&
             errno == ENOENT)
             lose_container(d, c);
     }

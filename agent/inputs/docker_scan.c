@@ -77,8 +77,9 @@ static int by_age(const void *a, const void *b)
 static void list_names(struct scan *s)
 {
     struct dirent *entry;
+    int more;
 
-    while ((entry = readdir(s->stream))) {
+    while ((more = io_list_next(s->stream, &entry)) > 0) {
         struct name n = {0};
 
         if (!docker_scan_is_log(s->c, entry->d_name, &n.index, &n.compressed))
@@ -94,6 +95,11 @@ static void list_names(struct scan *s)
         if (s->n % 16 == 0)
             s->names = base_realloc(s->names, (s->n + 16) * sizeof *s->names);
         s->names[s->n++] = n;
+    }
+    if (more < 0) {
+        log_warn("a container's folder cannot be listed to its end",
+                 LOG_STR("container", s->c->hex), LOG_STR("reason", strerror(errno)));
+        s->unsure = true;
     }
     if (s->n)
         qsort(s->names, s->n, sizeof *s->names, by_age);
@@ -530,5 +536,5 @@ void docker_scan(struct docker_container *c, int folder)
     note_denied(c, s.denied);
     c->first_seen = false;
     free(s.names);
-    closedir(s.stream);
+    io_list_end(s.stream);
 }
