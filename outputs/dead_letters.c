@@ -38,7 +38,7 @@
 
 enum folder { LETTERS, PARKED, REPLAY, FOLDERS };
 
-static const char *const folder_names[FOLDERS] = {"dead-letters", "dead-letters/parked", "replay"};
+static const char *const folder_names[FOLDERS] = {"dead-letters", "parked", "replay"};
 
 struct letter_file {
     int fd; /* -1: none */
@@ -48,7 +48,8 @@ struct letter_file {
     time_t day;
     off_t size;
     off_t counted; /* of it, what dead_letters_sync said yes to */
-    bool failed;   /* an fsync did */
+    bool failed;   /* an fsync did, or a torn line could not be cut: what was added since counted
+                      is not to count */
     uint64_t used;
 };
 
@@ -92,20 +93,25 @@ static void close_folders(int dirs[FOLDERS])
 
 static int open_folders(const char *data_dir, int dirs[FOLDERS], struct error *e)
 {
+    static const enum folder order[FOLDERS] = {LETTERS, REPLAY, PARKED};
     int data = io_open(AT_FDCWD, data_dir, O_RDONLY | O_DIRECTORY, 0), rc = 0;
     struct stat owner;
 
     for (size_t i = 0; i < FOLDERS; i++)
         dirs[i] = -1;
-    if (data < 0 || fstat(data, &owner) < 0) {
+    if (data < 0 || io_stat(data, &owner) < 0) {
         rc = error_set(e, "data_dir %s cannot be opened: %s", data_dir, strerror(errno));
     } else {
         for (size_t i = 0; i < FOLDERS && rc == 0; i++) {
-            dirs[i] = open_folder(data, folder_names[i], &owner, e);
-            rc = dirs[i] < 0 ? -1 : 0;
+            enum folder f = order[i];
+
+            dirs[f] = open_folder(f == PARKED ? dirs[LETTERS] : data, folder_names[f], &owner, e);
+            rc = dirs[f] < 0 ? -1 : 0;
         }
-        /* Also when they were there: what made them may not have got further. */
-        if (rc == 0 && (io_fsync(data) < 0 || io_fsync(dirs[LETTERS]) < 0))
+        /* Also when they were there: what made them may not have got further; and first the folder
+         * that files may have been moved to. */
+        if (rc == 0 &&
+            (io_fsync(data) < 0 || io_fsync(dirs[REPLAY]) < 0 || io_fsync(dirs[LETTERS]) < 0))
             log_warn("the names of the dead letters' folders cannot be synced",
                      LOG_STR("data_dir", data_dir), LOG_STR("why", strerror(errno)));
     }
@@ -122,6 +128,7 @@ struct listing {
         struct stat st;
     } * list;
     size_t n;
+    int error; /* there may be more: the folder could not be listed to its end */
 };
 
 static int by_name(const void *a, const void *b)
@@ -140,27 +147,24 @@ static bool is_letter_name(const char *name)
 static struct listing list_folder(int dir)
 {
     struct listing l = {0};
-    int fd = io_open(dir, ".", O_RDONLY | O_DIRECTORY, 0);
-    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    DIR *d = io_list(dir);
     struct dirent *found;
+    int more = -1;
 
-    if (!d) {
-        if (fd >= 0)
-            io_close(fd);
-        return l;
-    }
-    while ((found = readdir(d)) != NULL) {
+    while (d && (more = io_list_next(d, &found)) > 0) {
         struct entry entry;
 
         if (!is_letter_name(found->d_name) ||
-            fstatat(dir, found->d_name, &entry.st, AT_SYMLINK_NOFOLLOW) < 0 ||
+            io_stat_at(dir, found->d_name, &entry.st, AT_SYMLINK_NOFOLLOW) < 0 ||
             !S_ISREG(entry.st.st_mode))
             continue;
-        snprintf(entry.name, sizeof entry.name, "%s", found->d_name);
+        snprintf(entry.name, sizeof entry.name, "%.*s", NAME_BYTES - 1, found->d_name);
         l.list = base_realloc(l.list, (l.n + 1) * sizeof *l.list);
         l.list[l.n++] = entry;
     }
-    closedir(d);
+    l.error = more < 0 ? errno : 0;
+    if (d)
+        io_list_end(d);
     if (l.n)
         qsort(l.list, l.n, sizeof *l.list, by_name);
     return l;
@@ -230,8 +234,8 @@ static bool has_gone(struct dead_letters *d, enum folder folder, struct letter_f
 {
     struct stat st;
 
-    if (f->fd < 0 ||
-        (fstatat(d->dirs[folder], f->name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == f->inode))
+    if (f->fd < 0 || (io_stat_at(d->dirs[folder], f->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+                      st.st_ino == f->inode))
         return false;
     close_file(f);
     return true;
@@ -243,8 +247,7 @@ static void lock(struct dead_letters *d)
 
     if (d->locked)
         return;
-    while (flock(d->dirs[LETTERS], LOCK_EX) < 0 && errno == EINTR)
-        ;
+    io_lock(d->dirs[LETTERS], LOCK_EX);
     d->locked = true;
     for (size_t i = 0; i < MAX_OPEN; i++)
         gone |= has_gone(d, i == 0 ? LETTERS : PARKED, &d->files[i]);
@@ -255,7 +258,7 @@ static void lock(struct dead_letters *d)
 static void unlock(struct dead_letters *d)
 {
     if (d->locked)
-        flock(d->dirs[LETTERS], LOCK_UN);
+        io_lock(d->dirs[LETTERS], LOCK_UN);
     d->locked = false;
 }
 
@@ -307,7 +310,7 @@ static void expire(struct dead_letters *d)
 /* Once this has failed for a file it always does: a second fsync would be told that all is well. */
 static int sync_file(struct letter_file *f)
 {
-    if (f->fd < 0 || f->size == f->counted)
+    if (f->fd < 0 || (f->size == f->counted && !f->failed))
         return 0;
     if (!f->failed && io_fdatasync(f->fd) == 0)
         return 0;
@@ -335,7 +338,7 @@ static int make_file(struct dead_letters *d, enum folder folder, uint64_t key,
     } while (f->fd < 0 && errno == EEXIST);
     if (f->fd < 0)
         return -1;
-    if (fstat(f->fd, &st) < 0) {
+    if (io_stat(f->fd, &st) < 0) {
         close_file(f);
         return -1;
     }
@@ -365,7 +368,7 @@ static struct letter_file *file_for(struct dead_letters *d, enum folder folder, 
         if (d->files[i].used < f->used)
             f = &d->files[i];
     }
-    if (f->fd < 0 || f->key != key || is_full(f, n)) {
+    if (f->fd < 0 || f->key != key || f->failed || is_full(f, n)) {
         /* What is in it must be safe before it is out of sight. */
         if (sync_file(f) < 0)
             return NULL;
@@ -434,8 +437,10 @@ static int add(struct dead_letters *d, enum folder folder, uint64_t key,
     if (io_pwrite_all(f->fd, d->line.p, d->line.n, f->size, NULL) < 0) {
         int why = errno;
 
+        /* Nothing goes behind a torn line. The batch is taken back as if its fsync had failed, for
+         * what it wrote here before is not on disk yet. */
         if (io_truncate(f->fd, f->size) < 0)
-            close_file(f); /* the torn line stays behind, and is cut at the next start */
+            f->failed = true;
         errno = why;
         return -1;
     }
@@ -467,7 +472,7 @@ static void take_back(struct dead_letters *d)
     for (size_t i = 0; i < MAX_OPEN; i++) {
         struct letter_file *f = &d->files[i];
 
-        if (f->fd < 0 || f->size == f->counted)
+        if (f->fd < 0 || (f->size == f->counted && !f->failed))
             continue;
         if (io_truncate(f->fd, f->counted) < 0)
             log_warn("dead letters that do not count cannot be cut away", LOG_STR("file", f->name),
@@ -475,6 +480,26 @@ static void take_back(struct dead_letters *d)
         close_file(f); /* whose fsync failed is not asked again */
     }
     recount(d);
+}
+
+/* The names of new files, and of moved ones: first where they went to. Somebody who moved them may
+ * have been killed before he saw to that, and a folder that they left, fsynced alone, would leave
+ * them no name at all. */
+static int sync_names(struct dead_letters *d)
+{
+    static const enum folder order[FOLDERS] = {REPLAY, LETTERS, PARKED};
+    bool owed = false;
+
+    for (size_t i = 0; i < FOLDERS; i++)
+        owed |= d->names_owed[i];
+    for (size_t i = 0; owed && i < FOLDERS; i++) {
+        if (order[i] != REPLAY && !d->names_owed[order[i]])
+            continue;
+        if (io_fsync(d->dirs[order[i]]) < 0)
+            return -1;
+        d->names_owed[order[i]] = false;
+    }
+    return 0;
 }
 
 int dead_letters_sync(struct dead_letters *d)
@@ -485,13 +510,9 @@ int dead_letters_sync(struct dead_letters *d)
         rc = sync_file(&d->files[i]);
         why = errno;
     }
-    for (size_t i = 0; i < FOLDERS && rc == 0; i++) {
-        if (d->names_owed[i] && io_fsync(d->dirs[i]) < 0) {
-            why = errno;
-            rc = -1;
-        } else {
-            d->names_owed[i] = false;
-        }
+    if (rc == 0) {
+        rc = sync_names(d);
+        why = errno;
     }
     if (rc == 0) {
         for (size_t i = 0; i < MAX_OPEN; i++)
@@ -513,7 +534,7 @@ static int move_to_replay(const int dirs[FOLDERS], enum folder from, const char 
     struct stat st;
 
     snprintf(to, sizeof to, "%s", name);
-    for (unsigned i = 1; fstatat(dirs[REPLAY], to, &st, AT_SYMLINK_NOFOLLOW) == 0; i++)
+    for (unsigned i = 1; io_stat_at(dirs[REPLAY], to, &st, AT_SYMLINK_NOFOLLOW) == 0; i++)
         snprintf(to, sizeof to, "%.*s-%u.ndjson", (int)strcspn(name, "."), name, i);
     return io_rename(dirs[from], name, dirs[REPLAY], to);
 }
@@ -541,6 +562,8 @@ int dead_letters_unpark(struct dead_letters *d, struct bytes index)
             close_file(&d->files[i]);
     }
     l = list_folder(d->dirs[PARKED]);
+    if (l.error)
+        rc = -1;
     for (size_t i = 0; i < l.n && rc == 0; i++) {
         if (strncmp(l.list[i].name, prefix, strlen(prefix)) != 0)
             continue;
@@ -549,7 +572,8 @@ int dead_letters_unpark(struct dead_letters *d, struct bytes index)
     }
     free(l.list);
     if (moved) {
-        if (sync_moves(d->dirs, PARKED) < 0)
+        d->names_owed[REPLAY] = d->names_owed[PARKED] = true;
+        if (sync_names(d) < 0)
             rc = -1;
         recount(d);
     }
@@ -567,7 +591,7 @@ static int replay_one(const int dirs[FOLDERS], const char *path, struct error *e
     for (enum folder f = LETTERS; f <= PARKED; f++) {
         struct entry entry;
 
-        if (!is_letter_name(name) || fstatat(dirs[f], name, &entry.st, AT_SYMLINK_NOFOLLOW) < 0)
+        if (!is_letter_name(name) || io_stat_at(dirs[f], name, &entry.st, AT_SYMLINK_NOFOLLOW) < 0)
             continue;
         snprintf(entry.name, sizeof entry.name, "%s", name);
         if (cut_torn(dirs[f], &entry) < 0 || move_to_replay(dirs, f, name) < 0)
@@ -583,6 +607,9 @@ static int replay_all(const int dirs[FOLDERS], struct error *e)
     struct listing l = list_folder(dirs[LETTERS]);
     int n = 0;
 
+    if (l.error)
+        n = error_set(e, "folder %s cannot be listed: %s", folder_names[LETTERS],
+                      strerror(l.error));
     for (size_t i = 0; i < l.n && n >= 0; i++)
         n = replay_one(dirs, l.list[i].name, e) < 0 ? -1 : n + 1;
     free(l.list);
@@ -595,8 +622,7 @@ int dead_letters_replay(const char *data_dir, char **files, struct error *e)
 
     if (open_folders(data_dir, dirs, e) < 0)
         return -1;
-    while (flock(dirs[LETTERS], LOCK_EX) < 0 && errno == EINTR)
-        ;
+    io_lock(dirs[LETTERS], LOCK_EX);
     if (!files)
         n = replay_all(dirs, e);
     for (; files && *files && n >= 0; files++)
@@ -621,6 +647,7 @@ struct dead_letters *dead_letters_open(const char *data_dir,
     }
     for (size_t i = 0; i < MAX_OPEN; i++)
         d->files[i].fd = -1;
+    d->names_owed[LETTERS] = true; /* should that just have failed */
     lock(d);
     d->next_number = 1;
     for (size_t f = 0; f < FOLDERS; f++) {
