@@ -100,13 +100,3 @@ int folder_make(const char *path, mode_t mode, struct error *e)
     free(copy);
     return rc;
 }
-
-int folder_make_in(int dir, const char *name, mode_t mode)
-{
-    int rc = io_mkdir(dir, name, mode);
-
-    ASSERT(!strchr(name, '/')); /* or it would lie in another folder */
-    if (rc < 0 && errno != EEXIST)
-        return -1;
-    return io_fsync(dir) < 0 ? -1 : rc == 0;
-}

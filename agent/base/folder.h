@@ -14,10 +14,6 @@
  * *e: which one, and why. A parent that may not be opened for reading is left unsynced. */
 int folder_make(const char *path, mode_t mode, struct error *e);
 
-/* The same for one name (no path) in dir, except that dir is fsynced in any case. 1 when it was
- * made, 0 when it was there, -1 with errno. */
-int folder_make_in(int dir, const char *name, mode_t mode);
-
 /* fsyncs the folder that path lies in, so that its name lasts; one that may not be opened for
  * reading is left unsynced. 0, or -1 with errno. */
 int folder_sync_name(const char *path);

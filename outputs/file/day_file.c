@@ -17,32 +17,6 @@
 
 /* ---- opening ---- */
 
-static int sync_folder(const char *path, struct error *e)
-{
-    int fd = io_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0), rc;
-
-    if (fd < 0)
-        return error_set(e, "%s cannot be opened: %s", path, strerror(errno));
-    rc = io_fsync(fd);
-    if (rc < 0)
-        error_set(e, "%s cannot be synced: %s", path, strerror(errno));
-    io_close(fd);
-    return rc;
-}
-
-/* fsyncs the folder that path lies in, so that its name lasts. */
-static int sync_name(const char *path, struct error *e)
-{
-    const char *slash = strrchr(path, '/');
-    char *folder = !slash          ? base_strdup(".")
-                   : slash == path ? base_strdup("/")
-                                   : base_strndup(path, (size_t)(slash - path));
-    int rc = sync_folder(folder, e);
-
-    free(folder);
-    return rc;
-}
-
 int day_file_make_folders(const char *path, struct error *e)
 {
     const char *slash = strrchr(path, '/');
@@ -217,19 +191,21 @@ static int look_at_contents(struct day_file *f, off_t size, struct error *e)
     f->size = whole_lines(f->fd, size);
     if (f->size < 0 || read_window(f) < 0)
         return error_set(e, "%s cannot be read: %s", f->path, strerror(errno));
-    if (f->size == size)
-        return 0;
-    log_warn("a daily file ended in a torn line, which was cut", LOG_STR("file", f->path),
-             LOG_U64("bytes", size - f->size));
-    if (io_truncate(f->fd, f->size) < 0)
-        return error_set(e, "%s cannot be cut: %s", f->path, strerror(errno));
+    if (f->size != size) {
+        log_warn("a daily file ended in a torn line, which was cut", LOG_STR("file", f->path),
+                 LOG_U64("bytes", size - f->size));
+        if (io_truncate(f->fd, f->size) < 0)
+            return error_set(e, "%s cannot be cut: %s", f->path, strerror(errno));
+    }
+    /* Lines of a life that was killed may be in memory alone, and are to count as there. */
+    if (f->size > 0 && io_fdatasync(f->fd) < 0)
+        return error_set(e, "%s cannot be synced: %s", f->path, strerror(errno));
     return 0;
 }
 
 /* Opens or makes the file, looks at no contents. */
 static int open_file(struct day_file *f, const char *path, off_t *size, struct error *e)
 {
-    bool made = false;
     struct stat st;
 
     *f = (struct day_file){.path = base_strdup(path), .fd = -1};
@@ -237,11 +213,9 @@ static int open_file(struct day_file *f, const char *path, off_t *size, struct e
         goto failed;
     /* O_NONBLOCK: a FIFO in its place must not hold us up. */
     f->fd = io_open(AT_FDCWD, path, O_RDWR | O_NOCTTY | O_NONBLOCK, 0);
-    if (f->fd < 0 && errno == ENOENT) {
-        made = true;
+    if (f->fd < 0 && errno == ENOENT)
         f->fd = io_open(AT_FDCWD, path, O_RDWR | O_CREAT | O_NOCTTY | O_NONBLOCK, 0644);
-    }
-    if (f->fd < 0 || fstat(f->fd, &st) < 0) {
+    if (f->fd < 0 || io_stat(f->fd, &st) < 0) {
         error_set(e, "%s cannot be opened: %s", path, strerror(errno));
         goto failed;
     }
@@ -252,8 +226,11 @@ static int open_file(struct day_file *f, const char *path, off_t *size, struct e
     f->device = st.st_dev;
     f->inode = st.st_ino;
     *size = st.st_size;
-    if (made && sync_name(path, e) < 0)
+    /* Also of one that was there: the life that made it may have been killed before it did this. */
+    if (folder_sync_name(path) < 0) {
+        error_set(e, "the folder of %s cannot be synced: %s", path, strerror(errno));
         goto failed;
+    }
     return 0;
 failed:
     day_file_close(f);
@@ -318,8 +295,8 @@ static bool is_ours(const struct day_file *f)
 {
     struct stat st;
 
-    return stat(f->path, &st) == 0 && st.st_dev == f->device && st.st_ino == f->inode &&
-           st.st_size == f->size;
+    return io_stat_at(AT_FDCWD, f->path, &st, 0) == 0 && st.st_dev == f->device &&
+           st.st_ino == f->inode && st.st_size == f->size;
 }
 
 /* Opens the file anew, after a failure of ours or somebody else's change. What is pending and seen
