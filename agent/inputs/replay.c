@@ -119,24 +119,21 @@ static bool is_letter_name(const char *name)
     return n > 7 && name[0] != '.' && strcmp(name + n - 7, ".ndjson") == 0;
 }
 
-/* The first name in the folder, in byte order; false when there is none. */
-static bool first_name(const struct replay_input *r, char *name)
+/* The first name in the folder, in byte order: 1, 0 when there is none, -1 when that cannot be
+ * told. */
+static int first_name(const struct replay_input *r, char *name)
 {
-    int fd = io_open(r->dir, ".", O_RDONLY | O_DIRECTORY, 0);
-    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    DIR *d = io_list(r->dir);
     struct dirent *entry;
+    int rc = -1;
 
     name[0] = '\0';
-    if (!d) {
-        if (fd >= 0)
-            io_close(fd);
-        return false;
-    }
-    while ((entry = readdir(d)) != NULL)
+    while (d && (rc = io_list_next(d, &entry)) > 0)
         if (is_letter_name(entry->d_name) && (!name[0] || strcmp(entry->d_name, name) < 0))
             snprintf(name, sizeof r->name, "%s", entry->d_name);
-    closedir(d);
-    return name[0];
+    if (d)
+        io_list_end(d);
+    return rc < 0 ? -1 : name[0] != '\0';
 }
 
 static void close_file(struct replay_input *r)
@@ -158,7 +155,7 @@ static bool set_aside(struct replay_input *r, const char *why)
     struct stat st;
 
     snprintf(to, sizeof to, "%s.invalid", r->name);
-    for (unsigned i = 1; fstatat(r->dir, to, &st, AT_SYMLINK_NOFOLLOW) == 0; i++)
+    for (unsigned i = 1; io_stat_at(r->dir, to, &st, AT_SYMLINK_NOFOLLOW) == 0; i++)
         snprintf(to, sizeof to, "%s.invalid-%u", r->name, i);
     if (io_rename(r->dir, r->name, r->dir, to) < 0) {
         log_warn("a file of dead letters can neither be read nor renamed", LOG_STR("file", r->name),
@@ -184,8 +181,14 @@ static bool open_file(struct replay_input *r)
     ssize_t n = -1;
 
     r->fd = io_open(r->dir, r->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
-    if (r->fd >= 0 && fstat(r->fd, &st) == 0 && S_ISREG(st.st_mode))
+    if (r->fd >= 0 && io_stat(r->fd, &st) == 0 && S_ISREG(st.st_mode))
         n = io_pread(r->fd, head, sizeof head, 0);
+    if (r->fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM)) {
+        log_warn("a file of dead letters cannot be opened, trying again", LOG_STR("file", r->name),
+                 LOG_STR("why", strerror(errno)));
+        loop_timer_set(r->rescan, RESCAN_MS);
+        return false;
+    }
     if (n < 0) {
         set_aside(r, r->fd < 0 ? strerror(errno) : "it is no regular file");
         close_file(r);
@@ -351,7 +354,7 @@ static void on_inotify(void *arg, uint32_t events)
     char buf[4096];
 
     (void)events;
-    while (read(r->inotify, buf, sizeof buf) > 0)
+    while (io_read(r->inotify, buf, sizeof buf) > 0)
         r->look = true;
 }
 
@@ -363,8 +366,18 @@ bool replay_input_turn(struct replay_input *r)
         if (!r->look)
             return false;
         r->look = false;
-        if (!first_name(r, r->name) || !open_file(r))
+        switch (first_name(r, r->name)) {
+        case 0:
             return r->look;
+        case 1:
+            if (open_file(r))
+                break;
+            return r->look;
+        default:
+            log_warn("the replay folder cannot be listed", LOG_STR("why", strerror(errno)));
+            loop_timer_set(r->rescan, RESCAN_MS);
+            return false;
+        }
     }
     read_file(r);
     return !r->waiting && !r->at_end;
@@ -415,7 +428,7 @@ struct replay_input *replay_input_start(const char *data_dir, struct loop *loop,
     r->fd = -1;
     r->look = true;
     r->rescan = loop_timer_add(loop, on_rescan, r);
-    if (!first_name(r, r->name))
+    if (first_name(r, r->name) == 0)
         forget_positions(r);
     watch(r, path.p);
     strbuf_fini(&path);
