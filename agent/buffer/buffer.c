@@ -102,6 +102,16 @@ void buffer_fill_books(const struct buffer *b, struct buffer_books *k)
         k->dropped[i] = atomic_load_explicit(&b->dropped[i], memory_order_relaxed);
 }
 
+void buffer_fill_state(const struct buffer *b, struct buffer_state *s)
+{
+    *s = (struct buffer_state){.reserved = b->reserved};
+    memcpy(s->salt, b->salt, sizeof s->salt);
+    buffer_fill_books(b, &s->books);
+    for (size_t i = 0; i < b->n_segments && !s->suspect; i++)
+        if (b->segments[i]->failed)
+            s->suspect = b->segments[i]->number;
+}
+
 void buffer_update_durable(struct buffer *b)
 {
     struct buffer_cursor d = b->end;
@@ -156,15 +166,17 @@ static int open_folder(struct buffer *b, struct error *e)
     b->dir = io_open(AT_FDCWD, dir, O_RDONLY | O_DIRECTORY, 0);
     if (b->dir < 0)
         return error_set(e, "cannot open the buffer's folder %s: %s", dir, strerror(errno));
-    /* Also when it was there: it may have been made by a start that did not get further. */
+    /* Its name, too, is to last; also when a life made it that was killed before it came to this.
+     */
     parent = io_open(b->dir, "..", O_RDONLY | O_DIRECTORY, 0);
-    if (parent >= 0) {
-        io_fsync(parent);
+    if (parent < 0 || io_fsync(parent) < 0)
+        log_warn("buffer: the name of its folder cannot be synced", LOG_STR("dir", dir),
+                 LOG_STR("why", strerror(errno)));
+    if (parent >= 0)
         io_close(parent);
-    }
     /* The kernel drops the lock with the process: nothing is left behind that somebody would have
      * to remove. */
-    if (flock(b->dir, LOCK_EX | LOCK_NB) < 0) {
+    if (io_lock(b->dir, LOCK_EX | LOCK_NB) < 0) {
         error_set(e,
                   errno == EWOULDBLOCK ? "the buffer in %s is used by another process; each agent "
                                          "needs a data_dir of its own"
@@ -271,6 +283,8 @@ static void adopt_log(struct buffer *b, struct buffer_recovered *r)
             g->synced_to = MIN(r->durable.point.offset, g->end);
         g->synced_seq = r->durable.seq;
         g->dir_synced = g->synced_to > 0;
+        /* An fsync by another process does not make good what one failed to write. */
+        g->failed = r->suspect && g->number >= r->suspect && g->synced_to < g->end;
         if (b->n_ages < BUFFER_AGE_MARKS / 2)
             b->ages[b->n_ages++] = (struct buffer_age_mark){g->first_seq, g->created_s};
     }
@@ -293,7 +307,7 @@ static void adopt_spare(struct buffer *b)
     io_unlink(b->dir, BUFFER_NEXT_NAME);
     if (fd < 0)
         return;
-    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+    if (io_stat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
         io_close(fd);
         return;
     }
@@ -335,14 +349,12 @@ static void tell(const struct buffer *b, const struct buffer_recovered *r)
  * trace of its file: its bytes may turn up in another. */
 static void begin_state(struct buffer *b)
 {
-    struct buffer_state s = {0};
+    struct buffer_state s;
     int rc = buffer_state_open(&b->state, b->dir);
 
     b->reserved = b->w.next_number + BUFFER_RESERVE_NUMBERS;
     if (rc == 0) {
-        memcpy(s.salt, b->salt, sizeof s.salt);
-        buffer_fill_books(b, &s.books);
-        s.reserved = b->reserved;
+        buffer_fill_state(b, &s);
         rc = buffer_state_write(&b->state, &s);
         if (rc == 0 && !b->o.sync_off) {
             b->state_failed = io_fdatasync(b->state.fd) < 0;

@@ -230,6 +230,7 @@ void buffer_format_slot_put(char to[BUFFER_FORMAT_SLOT], const struct buffer_sta
     memcpy(to + 24, s->salt, BUFFER_FORMAT_SALT);
     put64(to + 40, s->reserved);
     buffer_format_books_put(to + 48, &s->books, 0);
+    put64(to + 48 + BUFFER_FORMAT_BOOKS, s->suspect);
     put32(to + BUFFER_FORMAT_SLOT - 4, hash_crc32c(0, to, BUFFER_FORMAT_SLOT - 4));
 }
 
@@ -244,5 +245,6 @@ bool buffer_format_slot_get(const char p[BUFFER_FORMAT_SLOT], struct buffer_stat
     memcpy(s->salt, p + 24, BUFFER_FORMAT_SALT);
     s->reserved = get64(p + 40);
     buffer_format_books_get(p + 48, &s->books, &positions);
+    s->suspect = get64(p + 48 + BUFFER_FORMAT_BOOKS);
     return true;
 }

@@ -132,6 +132,7 @@ struct buffer_state {
     uint64_t generation; /* the greater is the newer */
     uint8_t salt[BUFFER_FORMAT_SALT];
     uint64_t reserved; /* segment numbers below this one may have been used */
+    uint64_t suspect;  /* an fsync of a segment of this or a later number failed; 0: none */
     struct buffer_books books;
 };
 

@@ -146,6 +146,8 @@ uint64_t buffer_cannot_wait_bytes(const struct buffer *b);
 void buffer_update_durable(struct buffer *b);
 /* Fills in what a commit, a snapshot or a state slot carries. Under lock. */
 void buffer_fill_books(const struct buffer *b, struct buffer_books *k);
+/* The same of all that a state slot carries. Under lock. */
+void buffer_fill_state(const struct buffer *b, struct buffer_state *s);
 /* Sets the one figure that is looked at each turn. The others are set by whoever shows them, from
  * buffer_stats: one by one from here, a page would catch books that do not balance. Under lock. */
 void buffer_publish(const struct buffer *b);

@@ -15,6 +15,7 @@
 #include "agent/buffer/buffer_state.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,8 +85,15 @@ struct candidates {
     size_t n;
 };
 
+/* No trouble of the file's: a start that went on without it would lose what it holds. */
+static bool is_passing(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOMEM;
+}
+
+/* -1 when the buffer is not to be opened: *newer is set, or *e. */
 static int look_at_file(int dir, const char *name, uint64_t number, struct candidates *c,
-                        struct buffer_recovered *r, uint32_t *newer)
+                        struct buffer_recovered *r, uint32_t *newer, struct error *e)
 {
     char head[BUFFER_FORMAT_HEADER];
     struct candidate one = {.segment = {.number = number, .name = number, .fd = -1}};
@@ -97,7 +105,14 @@ static int look_at_file(int dir, const char *name, uint64_t number, struct candi
     int fd = open_segment(dir, g);
 
     r->next_number = MAX(r->next_number, number + 1);
-    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+    if (fd < 0 && is_passing(errno))
+        return error_set(e, "the buffer's file %s cannot be opened: %s", name, strerror(errno));
+    if (fd < 0 && errno != ELOOP && errno != ENXIO && errno != ENOENT) {
+        /* It is not ours to read, or the disk does not give it. */
+        leave(r, name, 0, BUFFER_LEFT_UNREADABLE);
+        return 0;
+    }
+    if (fd < 0 || io_stat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
         if (fd >= 0)
             io_close(fd);
         r->ignored++;
@@ -120,6 +135,9 @@ static int look_at_file(int dir, const char *name, uint64_t number, struct candi
         g->cannot_wait_before = one.header.cannot_wait_before;
         g->created_s = (uint32_t)(one.header.created_ns / 1000000000);
         r->next_number = MAX(r->next_number, g->number + 1);
+    } else if (got < 0) {
+        leave(r, name, g->size, BUFFER_LEFT_UNREADABLE);
+        return 0;
     } else if (got < (ssize_t)sizeof head) {
         /* The name was made, but not even the header reached the disk. */
         leave(r, name, g->size, BUFFER_LEFT_EMPTY);
@@ -133,25 +151,26 @@ static int look_at_file(int dir, const char *name, uint64_t number, struct candi
 static int look_at_folder(int dir, struct candidates *c, struct buffer_recovered *r,
                           uint32_t *newer, struct error *e)
 {
-    int fd = io_open(dir, ".", O_RDONLY | O_DIRECTORY, 0);
-    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    DIR *d = io_list(dir);
     struct dirent *entry;
-    int rc = 0;
+    int rc = 0, more;
 
-    if (!d) {
-        if (fd >= 0)
-            io_close(fd);
-        return error_set(e, "cannot list the buffer's folder");
-    }
-    while (rc == 0 && (entry = readdir(d))) {
+    if (!d)
+        return error_set(e, "cannot list the buffer's folder: %s", strerror(errno));
+    while (rc == 0 && (more = io_list_next(d, &entry)) != 0) {
         uint64_t number;
         struct stat st;
 
+        if (more < 0) {
+            /* Without the names that were not told, the log would be taken for a shorter one. */
+            rc = error_set(e, "cannot list the buffer's folder: %s", strerror(errno));
+            break;
+        }
         if (parse_name(entry->d_name, "seg", &number)) {
-            rc = look_at_file(dir, entry->d_name, number, c, r, newer);
+            rc = look_at_file(dir, entry->d_name, number, c, r, newer, e);
         } else if (parse_name(entry->d_name, "bad", &number)) {
             r->next_number = MAX(r->next_number, number + 1);
-            if (fstatat(dir, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+            if (io_stat_at(dir, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
                 leave(r, entry->d_name, (uint64_t)st.st_size, BUFFER_LEFT_KEPT);
         } else if (parse_name(entry->d_name, "copy", &number)) {
             leave(r, entry->d_name, 0, BUFFER_LEFT_EMPTY);
@@ -160,7 +179,7 @@ static int look_at_folder(int dir, struct candidates *c, struct buffer_recovered
             r->ignored++;
         }
     }
-    closedir(d);
+    io_list_end(d);
     return rc;
 }
 
@@ -658,6 +677,7 @@ int buffer_recover(int dir, struct buffer_recovered *r, uint32_t *newer_version,
         r->state_generation = state.generation;
         r->books = state.books;
         r->durable = state.books.durable;
+        r->suspect = state.suspect;
         r->next_number = MAX(r->next_number, state.reserved);
         r->next_number =
             MAX(r->next_number,

@@ -67,6 +67,8 @@ struct buffer_recovered {
     unsigned state_slot;
     uint64_t state_generation;
     uint64_t torn_bytes; /* behind the end of the log */
+    uint64_t suspect;    /* segments from here on: an fsync failed, what was not durable is to be
+                            copied; 0: none */
 };
 
 /* Looks at the folder. -1 with *e and *newer_version when a file there was written by a later

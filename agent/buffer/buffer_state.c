@@ -54,7 +54,7 @@ int buffer_state_open(struct buffer_state_file *f, int dir)
 
     if (fd < 0)
         return -1;
-    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
+    if (io_stat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
         (st.st_size < BUFFER_FORMAT_STATE && fill(fd) < 0)) {
         int saved = errno;
 

@@ -69,6 +69,48 @@ static bool whole_durable(const struct buffer_segment *g)
     return g->dir_synced && g->synced_to >= g->end;
 }
 
+/* ---- state ---- */
+
+/* false when it is not as safe as it was to be. */
+static bool write_state(struct buffer *b, bool sync)
+{
+    struct buffer_state s;
+    bool replace = b->state_failed, lost = false;
+    int rc = 0, error = 0;
+
+    buffer_fill_state(b, &s);
+    b->state_dirty = false;
+    pthread_mutex_unlock(&b->lock);
+    if (b->state.fd < 0)
+        rc = buffer_state_open(&b->state, b->dir);
+    if (rc == 0 && replace) {
+        rc = buffer_state_replace(&b->state, b->dir, &s);
+        lost = rc < 0;
+    } else if (rc == 0) {
+        rc = buffer_state_write(&b->state, &s);
+        if (rc == 0 && sync && !b->o.sync_off) {
+            rc = io_fdatasync(b->state.fd);
+            lost = rc < 0;
+            metric_add(M_BUFFER_SYNCS, 1);
+        }
+    }
+    error = errno;
+    pthread_mutex_lock(&b->lock);
+    b->state_ms = clock_mono_ms();
+    b->state_failed = lost;
+    if (rc < 0) {
+        log_error("buffer: the state file cannot be written; after a crash more is sent again",
+                  LOG_STR("why", strerror(error)));
+        b->state_dirty = true;
+        b->state_retry_ms = b->state_ms + RETRY_MS;
+        if (!b->state_failing_ms)
+            b->state_failing_ms = b->state_ms;
+    } else {
+        b->state_retry_ms = b->state_failing_ms = 0;
+    }
+    return rc == 0;
+}
+
 /* ---- fsync ---- */
 
 /* The durable point anew; whoever waits for it is told. */
@@ -91,6 +133,7 @@ static void failed(struct buffer *b, struct buffer_segment *g, const char *what,
               LOG_STR("why", strerror(error)));
     g->failed = true;
     b->copy_retry_ms = 0;
+    write_state(b, false); /* for the next life, should this one be killed before it is mended */
     if (g == last_segment(b)) {
         /* It can be copied only when nothing is written to it any more. */
         atomic_store(&b->want_roll, true);
@@ -235,6 +278,7 @@ static void copy_segment(struct buffer *b, struct buffer_segment *g)
     g->synced_to = n;
     log_info("buffer: the segment was written again and is durable", LOG_U64("segment", g->number));
     settle(b);
+    b->state_dirty = true;
     b->owe_ms = 0; /* what is behind it was left out meanwhile */
 }
 
@@ -286,50 +330,6 @@ static bool sync_due(struct buffer *b, uint64_t now, uint64_t *due)
     }
     *due = MIN(*due, b->lazy_ms);
     return false;
-}
-
-/* ---- state ---- */
-
-/* false when it is not as safe as it was to be. */
-static bool write_state(struct buffer *b, bool sync)
-{
-    struct buffer_state s = {0};
-    bool replace = b->state_failed, lost = false;
-    int rc = 0, error = 0;
-
-    memcpy(s.salt, b->salt, sizeof s.salt);
-    buffer_fill_books(b, &s.books);
-    s.reserved = b->reserved;
-    b->state_dirty = false;
-    pthread_mutex_unlock(&b->lock);
-    if (b->state.fd < 0)
-        rc = buffer_state_open(&b->state, b->dir);
-    if (rc == 0 && replace) {
-        rc = buffer_state_replace(&b->state, b->dir, &s);
-        lost = rc < 0;
-    } else if (rc == 0) {
-        rc = buffer_state_write(&b->state, &s);
-        if (rc == 0 && sync && !b->o.sync_off) {
-            rc = io_fdatasync(b->state.fd);
-            lost = rc < 0;
-            metric_add(M_BUFFER_SYNCS, 1);
-        }
-    }
-    error = errno;
-    pthread_mutex_lock(&b->lock);
-    b->state_ms = clock_mono_ms();
-    b->state_failed = lost;
-    if (rc < 0) {
-        log_error("buffer: the state file cannot be written; after a crash more is sent again",
-                  LOG_STR("why", strerror(error)));
-        b->state_dirty = true;
-        b->state_retry_ms = b->state_ms + RETRY_MS;
-        if (!b->state_failing_ms)
-            b->state_failing_ms = b->state_ms;
-    } else {
-        b->state_retry_ms = b->state_failing_ms = 0;
-    }
-    return rc == 0;
 }
 
 /* ---- deleting ---- */
@@ -453,7 +453,7 @@ void buffer_spare_make(struct buffer *b)
     if (fd < 0)
         fd = io_open(b->dir, BUFFER_SPARE_NAME,
                      O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK, 0600);
-    if (fd >= 0 && (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))) {
+    if (fd >= 0 && (io_stat(fd, &st) < 0 || !S_ISREG(st.st_mode))) {
         io_close(fd);
         fd = -1;
     }
