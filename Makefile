@@ -160,6 +160,16 @@ soak: deps-test ## random kills and power cuts by the thousand, SEED=1 (about 20
 	BARGE=$(abspath $(BUILD)/barge) $(PYTHON) -B tests/soak/soak.py --folder $(BUILD)/soak --seed $(SEED) $(SOAK_ARGS)
 	$(PYTEST) tests/soak
 
+# With every gcov counter in build/coverage; only what the tests of this run did counts.
+.PHONY: coverage
+coverage: deps-test ## lines that the unit and integration tests reach, per folder
+	@find $(BUILD)/coverage -name '*.gcda' -delete 2>/dev/null || true
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/coverage CC=gcc OPT=-O1 CFLAGS='-O1 -g --coverage -fprofile-update=atomic' LDFLAGS=--coverage \
+	    all $(UNIT_BINS:$(BUILD)/%=$(BUILD)/coverage/%)
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/coverage CC=gcc OPT=-O1 CFLAGS='-O1 -g --coverage -fprofile-update=atomic' LDFLAGS=--coverage \
+	    test-unit test-integration
+	$(PYTHON) -B tests/lint/coverage.py $(BUILD)/coverage $(SRC)
+
 .PHONY: fuzz
 fuzz: deps-fuzz ## every fuzz target for FUZZ_SECONDS=60
 	@$(MAKE) --no-print-directory BUILD=$(FUZZ_BUILD) CC=clang SANITIZE=fuzzer-no-link,address,undefined OPT=-O1 run-fuzz

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/file.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -75,56 +74,6 @@ int io_unlink(int dir, const char *path)
 int io_mkdir(int dir, const char *path, mode_t mode)
 {
     return mkdirat(dir, path, mode);
-}
-
-int io_stat(int fd, struct stat *st)
-{
-    return fstat(fd, st);
-}
-
-int io_stat_at(int dir, const char *path, struct stat *st, int flags)
-{
-    return fstatat(dir, path, st, flags);
-}
-
-int io_statx(int dir, const char *path, int flags, unsigned mask, struct statx *x)
-{
-    return statx(dir, path, flags, mask, x);
-}
-
-off_t io_seek_data(int fd, off_t from)
-{
-    return lseek(fd, from, SEEK_DATA);
-}
-
-int io_lock(int fd, int how)
-{
-    return RETRY(flock(fd, how));
-}
-
-DIR *io_list(int dir)
-{
-    int fd = io_open(dir, ".", O_RDONLY | O_DIRECTORY, 0), error;
-    DIR *list = fd < 0 ? NULL : fdopendir(fd);
-
-    if (!list && fd >= 0) {
-        error = errno;
-        io_close(fd);
-        errno = error;
-    }
-    return list;
-}
-
-int io_list_next(DIR *list, struct dirent **entry)
-{
-    errno = 0;
-    *entry = readdir(list);
-    return *entry ? 1 : errno ? -1 : 0;
-}
-
-void io_list_end(DIR *list)
-{
-    closedir(list);
 }
 
 int io_space(int fd, unsigned long long *free_bytes, unsigned long long *total_bytes)

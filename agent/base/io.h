@@ -30,6 +30,7 @@ int io_rename(int dir, const char *from, int to_dir, const char *to);
 int io_unlink(int dir, const char *path);
 int io_mkdir(int dir, const char *path, mode_t mode);
 
+/* These change nothing (io_look.c). */
 int io_stat(int fd, struct stat *st);
 int io_stat_at(int dir, const char *path, struct stat *st, int flags); /* fstatat(2) */
 int io_statx(int dir, const char *path, int flags, unsigned mask, struct statx *x);

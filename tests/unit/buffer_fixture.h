@@ -104,6 +104,8 @@ static UNUSED size_t fixture_list(const char *dir, const char *suffix, char name
     int n = scandir(dir, &e, NULL, alphasort);
     size_t found = 0;
 
+    if (n < 0)
+        return 0;
     for (int i = 0; i < n; i++) {
         size_t a = strlen(e[i]->d_name), s = strlen(suffix);
 
