@@ -7,6 +7,10 @@
 
 #include "agent/config/config.h"
 
+/* This variable of the environment, "off", leaves the sandbox out: debuggers and profilers that run
+ * inside the process (valgrind) need what it forbids. */
+#define CONFINE_VARIABLE "BARGE_SANDBOX"
+
 /* Enters the sandbox. data_dir must be there, sockets that need rights must be open; the folder of
  * output.file is made when it is not there. config_path may be NULL. */
 void confine_enter(const char *config_path, const struct config *c);

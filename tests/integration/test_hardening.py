@@ -65,6 +65,12 @@ def test_root_gives_up_all_but_reading(lab):
     assert barge.log().count('msg="confined') == 1
 
 
+def test_debuggers_may_leave_the_sandbox_out(lab):
+    barge = lab.barge(lab.config(lab.elastic()), env={"BARGE_SANDBOX": "off"})
+    assert {x[4:] for x in rights_of(barge)} == {(0, 0)}
+    assert barge.log().count("BARGE_SANDBOX=off") == 1
+
+
 @root_only
 @needs_setpriv
 def test_an_own_user_with_one_capability(lab):
