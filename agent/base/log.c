@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #define FOLD_MS 10000
+#define FOLD_MAX_MS 300000
+#define PAUSE_MS 45000 /* longer than what is tried again and again waits in between */
 
 static enum log_level min_level = LOG_INFO;
 static enum log_format line_format = LOG_LOGFMT;
@@ -96,6 +98,34 @@ static void add_json(struct strbuf *b, enum log_level level, const char *message
     strbuf_add_str(b, "}\n");
 }
 
+/* FNV-1a over the texts, without digits: counts, times and ports change while the matter is the
+ * same. */
+static uint64_t hash_texts(const struct log_field *fields)
+{
+    uint64_t h = 0xcbf29ce484222325u;
+
+    for (; fields->key; fields++)
+        for (size_t i = 0; fields->kind == LOG_FIELD_STR && i < fields->str.n; i++)
+            if (fields->str.p[i] < '0' || fields->str.p[i] > '9')
+                h = (h ^ (unsigned char)fields->str.p[i]) * 0x100000001b3u;
+    return h;
+}
+
+/* Whether site has said this just now, or often enough. */
+static bool is_repeat(struct log_site *site, const struct log_field *fields, uint64_t now_ms)
+{
+    uint64_t text = hash_texts(fields), silent_ms = now_ms - site->last_ms;
+    bool same = site->last_ms && text == site->text && now_ms - site->seen_ms < PAUSE_MS;
+
+    site->seen_ms = now_ms;
+    if (site->last_ms && (silent_ms < FOLD_MS || (same && silent_ms < site->fold_ms)))
+        return true;
+    site->fold_ms = same ? MIN(2 * site->fold_ms, FOLD_MAX_MS) : FOLD_MS;
+    site->last_ms = now_ms;
+    site->text = text;
+    return false;
+}
+
 void log_write(enum log_level level, struct log_site *site, const char *message,
                const struct log_field *fields)
 {
@@ -106,14 +136,11 @@ void log_write(enum log_level level, struct log_site *site, const char *message,
         return;
     pthread_mutex_lock(&lock);
     if (site) {
-        uint64_t now = clock_mono_ms();
-
-        if (site->last_ms && now - site->last_ms < FOLD_MS) {
+        if (is_repeat(site, fields, MAX(clock_mono_ms(), 1))) {
             site->folded++;
             pthread_mutex_unlock(&lock);
             return;
         }
-        site->last_ms = now ? now : 1;
         folded = site->folded;
         site->folded = 0;
     }

@@ -1,7 +1,8 @@
 /*
  * log: the agent's own log, on standard error. A constant message, then key=value; one line per
  * event, control characters escaped; repeats of one call site within ten seconds are folded into a
- * count. Never a payload, never a secret. Any thread.
+ * count, and what goes on saying the same is told ever more rarely, down to once in five minutes.
+ * Never a payload, never a secret. Any thread.
  *
  *   log_warn("datagrams dropped by the kernel", LOG_U64("dropped", n), LOG_STR("knob",
  * "inputs.gelf.receive_buffer"));
@@ -26,16 +27,20 @@ struct log_field {
 #define LOG_U64(k, v) ((struct log_field){.key = (k), .kind = LOG_FIELD_U64, .u64 = (uint64_t)(v)})
 #define LOG_I64(k, v) ((struct log_field){.key = (k), .kind = LOG_FIELD_I64, .u64 = (uint64_t)(v)})
 
-/* Remembers when this call site last spoke. Static storage, one for each call. */
+/* Remembers when this call site last spoke, and what it said. Static storage, one for each call. */
 struct log_site {
-    uint64_t last_ms;
+    uint64_t last_ms; /* 0: never */
+    uint64_t seen_ms; /* last called, folded or not */
+    uint64_t fold_ms; /* the same is folded this long */
+    uint64_t text;    /* hash of what it said, digits aside */
     uint64_t folded;
 };
 
 /* To be called once before other threads start. */
 void log_init(enum log_level level, enum log_format format);
 
-/* Writes one line, or counts it when this site spoke less than ten seconds ago with the same level.
+/* Writes one line, or counts it when this site spoke less than ten seconds ago, or when it has been
+ * saying the same (digits aside) without a pause of 45 seconds: then the silence doubles each time.
  * fields: array ended by a NULL key. */
 void log_write(enum log_level level, struct log_site *site, const char *message,
                const struct log_field *fields);
