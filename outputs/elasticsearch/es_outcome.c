@@ -133,6 +133,17 @@ static bool index_takes_nothing(const struct es *es, const struct es_batch *b,
                               fate == ES_RETRY ? b->first_failed_ms : b->sent_ms);
 }
 
+/* Elasticsearch's reason may quote the record: the log gets the type of the error alone. */
+static void tell_buried(struct bytes index, struct bytes why)
+{
+    const char *end = memchr(why.p, ':', why.n);
+
+    log_warn("a record is refused for its shape, folded too: it goes to the dead letters",
+             LOG_BYTES("index", index),
+             LOG_BYTES("error", end ? bytes_of(why.p, (size_t)(end - why.p)) : why),
+             LOG_STR("then", "barge replay"));
+}
+
 static void sort_item(struct es *es, struct es_batch *b, const struct es_ref *ref,
                       enum es_fate fate, const char *text, struct sorting *s, uint64_t now_ms)
 {
@@ -140,11 +151,13 @@ static void sort_item(struct es *es, struct es_batch *b, const struct es_ref *re
     struct es_lane *lane;
 
     if (fate == ES_REFUSED) {
-        metric_add(M_OUT_REFUSED, 1);
-        if (ref->flags & ES_REF_FOLD)
+        if (ref->flags & ES_REF_FOLD) {
+            tell_buried(index, why);
             es_batch_add_ref(made(es, &s->bury, b), b, ref, why, ref->flags);
-        else
+        } else {
+            metric_add(M_OUT_REFUSED, 1);
             es_batch_add_ref(made(es, &s->fold, b), b, ref, why, ES_REF_FOLD);
+        }
         return;
     }
     if (text[0] != '\0')
@@ -366,6 +379,26 @@ static enum failure failure_of(const struct es_request *r)
     return r->status == 0 && r->sent_bytes == 0 ? FAILED_CONNECT : FAILED_HANG;
 }
 
+/* The setting to look at when libcurl says so; NULL: none in particular. */
+static const char *knob_of(CURLcode result)
+{
+    switch (result) {
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_CONNECT:
+        return "output.elasticsearch.hosts";
+    case CURLE_COULDNT_RESOLVE_PROXY:
+        return "output.elasticsearch.proxy";
+    case CURLE_PEER_FAILED_VERIFICATION:
+        return "output.elasticsearch.tls.ca_file";
+    case CURLE_SSL_CONNECT_ERROR:
+        return "output.elasticsearch.hosts, http or https; tls";
+    case CURLE_OPERATION_TIMEDOUT:
+        return "output.elasticsearch.timeout";
+    default:
+        return NULL;
+    }
+}
+
 static void describe(struct es_request *r, enum failure f, struct strbuf *to, bool *own)
 {
     *own = false;
@@ -378,6 +411,8 @@ static void describe(struct es_request *r, enum failure f, struct strbuf *to, bo
             strbuf_printf(to, " (%s)", curl_easy_strerror(r->result));
     } else {
         strbuf_add_str(to, r->trouble[0] != '\0' ? r->trouble : curl_easy_strerror(r->result));
+        if (knob_of(r->result))
+            strbuf_printf(to, " (knob: %s)", knob_of(r->result));
     }
     if (f == FAILED_AUTH)
         strbuf_add_str(to, " (knobs: output.elasticsearch.username, password_file, api_key_file)");
