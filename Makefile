@@ -171,26 +171,17 @@ coverage: deps-test ## lines that the unit and integration tests reach, per fold
 	$(PYTHON) -B tests/lint/coverage.py $(BUILD)/coverage $(SRC)
 
 .PHONY: fuzz
-fuzz: deps-fuzz ## every fuzz target for FUZZ_SECONDS=60
-	@$(MAKE) --no-print-directory BUILD=$(FUZZ_BUILD) CC=clang SANITIZE=fuzzer-no-link,address,undefined OPT=-O1 run-fuzz
+fuzz: deps-fuzz ## every fuzz target for FUZZ_SECONDS=60, as many at a time as there are cores
+	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=$(FUZZ_BUILD) CC=clang SANITIZE=fuzzer-no-link,address,undefined OPT=-O1 run-fuzz
 
 FUZZ_BINS := $(FUZZ_NAMES:%=$(BUILD)/fuzz_%)
 $(BUILD)/fuzz_%: tests/fuzz/fuzz_%.c $(BUILD)/libbarge.a $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d $< $(BUILD)/libbarge.a -o $@ $(subst fuzzer-no-link,fuzzer,$(ALL_LDFLAGS)) $(ALL_LIBS)
 
-# Seeds from tests/fuzz/seeds/NAME; what is found new goes to the build folder, and is used again.
 .PHONY: run-fuzz
 run-fuzz: $(FUZZ_BINS)
-	@failed=; for n in $(FUZZ_NAMES); do mkdir -p $(BUILD)/corpus/$$n; \
-	    seeds=; [ ! -d tests/fuzz/seeds/$$n ] || seeds=tests/fuzz/seeds/$$n; \
-	    dict=; [ ! -f tests/fuzz/$$n.dict ] || dict=-dict=tests/fuzz/$$n.dict; \
-	    echo "== fuzz $$n, $(FUZZ_SECONDS) s"; \
-	    $(SAN_ENV) $(BUILD)/fuzz_$$n -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 -verbosity=0 \
-	        -artifact_prefix=$(BUILD)/corpus/$$n- $$dict $(BUILD)/corpus/$$n $$seeds 2>&1 | tail -n 40 > $(BUILD)/$$n.log; \
-	    if grep -q '^stat::number_of_executed_units' $(BUILD)/$$n.log && ! grep -qE 'ERROR|SUMMARY' $(BUILD)/$$n.log; \
-	    then grep executed_units $(BUILD)/$$n.log; else cat $(BUILD)/$$n.log; failed="$$failed $$n"; fi; done; \
-	[ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
+	@printf '%s\n' $(FUZZ_NAMES) | $(SAN_ENV) xargs -P $$(nproc) -I{} tests/fuzz/run.sh $(BUILD) $(FUZZ_SECONDS) {}
 
 # ---- measuring, looking ----
 

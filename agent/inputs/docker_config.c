@@ -294,7 +294,7 @@ bool docker_config_matches(const char *pattern, struct bytes text)
         if (*pattern == '*') {
             star = pattern++;
             mark = i;
-        } else if (*pattern == text.p[i]) {
+        } else if (*pattern && *pattern == text.p[i]) {
             pattern++;
             i++;
         } else if (star) {

@@ -75,7 +75,8 @@ bool es_fold_named(struct bytes reason, struct bytes *field)
             struct bytes parent = from(rest, end + strlen("] within ["));
             const char *close = memchr(parent.p, ']', parent.n);
 
-            if (close != NULL && !bytes_is(bytes_of(parent.p, (size_t)(close - parent.p)), "_doc"))
+            if (close != NULL && close - parent.p <= ES_FOLD_MAX_FIELD &&
+                !bytes_is(bytes_of(parent.p, (size_t)(close - parent.p)), "_doc"))
                 *field = bytes_of(parent.p, (size_t)(close - parent.p));
         }
         return field->n > 0;
@@ -91,7 +92,7 @@ struct bytes es_fold_general(struct bytes reason)
 
     /* 8.x begins a reason with [line:column] of the document; the error's type stands before it. */
     p = find(reason, ": [");
-    if (p != NULL && p[3] >= '0' && p[3] <= '9') {
+    if (p != NULL && from(reason, p).n > 3 && p[3] >= '0' && p[3] <= '9') {
         struct bytes rest = from(reason, p + 3);
         const char *close = memchr(rest.p, ']', rest.n);
 

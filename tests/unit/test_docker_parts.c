@@ -131,6 +131,10 @@ static void test_patterns(void **state)
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)
         if (docker_config_matches(cases[i].pattern, bytes_str(cases[i].text)) != cases[i].matches)
             fail_msg("%s against %s", cases[i].pattern, cases[i].text);
+    /* The end of a pattern is no byte of it. */
+    assert_false(docker_config_matches("", bytes_of("\0", 1)));
+    assert_false(docker_config_matches("a", bytes_of("a\0", 2)));
+    assert_true(docker_config_matches("a*", bytes_of("a\0", 2)));
 }
 
 /* ---- places ---- */

@@ -78,6 +78,36 @@ static void test_named(void **state)
     }
 }
 
+/* A reason ends where it ends: these are no strings. */
+static void test_reasons_cut_short(void **state)
+{
+    static const char text[] = "document_parsing_exception: [1:23] failed to parse field [a] of "
+                               "type [long] in document with id 'x'";
+    static const char within[] = "dynamic introduction of [a] within [";
+    struct strbuf b = {0};
+    struct bytes field;
+
+    (void)state;
+    for (size_t n = 0; n < sizeof text; n++) {
+        char *cut = malloc(n + 1), *p = cut + 1; /* its end is that of its memory */
+        struct bytes general;
+
+        memcpy(p, text, n);
+        general = es_fold_general(bytes_of(p, n));
+        assert_true(general.n == 0 || (general.p >= p && general.p + general.n <= p + n));
+        es_fold_named(bytes_of(p, n), &field);
+        free(cut);
+    }
+    /* A name that is longer than may be remembered is none. */
+    strbuf_add_str(&b, within);
+    for (int i = 0; i <= ES_FOLD_MAX_FIELD; i++)
+        strbuf_add_char(&b, 'x');
+    strbuf_add_str(&b, "]");
+    assert_true(es_fold_named(strbuf_bytes(&b), &field));
+    assert_true(bytes_is(field, "a"));
+    strbuf_fini(&b);
+}
+
 #define HEAD "{\"@timestamp\":\"2018-11-23T09:00:00Z\",\"message\":\"m\",\"event\":{\"sequence\":1}"
 
 /* A document that began with HEAD: what stays behind it, then event and barge. */
@@ -246,6 +276,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_named),
+        cmocka_unit_test(test_reasons_cut_short),
         cmocka_unit_test(test_documents),
         cmocka_unit_test(test_memory),
     };
