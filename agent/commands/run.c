@@ -147,6 +147,26 @@ static void report_problems(const char *path, const struct config_problems *p)
     }
 }
 
+/* config_load, and what only the encoder knows: which fields may be renamed, converted, set. */
+static struct config *load(const char *path, struct config_problems *problems)
+{
+    struct config *c = config_load(path, problems);
+    struct encoder *encoder;
+    struct error e;
+
+    if (!c)
+        return NULL;
+    encoder = encoder_create(&c->enrich, BYTES_LITERAL("host"), &e);
+    if (!encoder) {
+        config_problems_fini(problems);
+        config_refuse(c, e.text, problems);
+        config_free(c);
+        return NULL;
+    }
+    encoder_free(encoder);
+    return c;
+}
+
 /* Takes over what can be had without a restart; names what cannot. */
 static void take_over(struct agent *a, const struct config *fresh)
 {
@@ -172,7 +192,7 @@ static void reload(struct agent *a)
     struct config *fresh;
 
     notify_reloading();
-    fresh = config_load(a->config_path, &problems);
+    fresh = load(a->config_path, &problems);
     if (fresh) {
         take_over(a, fresh);
         config_free(fresh);
@@ -590,7 +610,7 @@ int command_run(const char *config_path)
     int status = 0;
 
     a.config_path = config_path;
-    a.config = config_load(config_path, &problems);
+    a.config = load(config_path, &problems);
     if (!a.config) {
         report_problems(config_path, &problems);
         config_problems_fini(&problems);

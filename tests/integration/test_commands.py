@@ -60,6 +60,8 @@ BAD = [
     (b"\xff\xfe\x00\x01", None, []),
     ("data_dir: ${NOT_SET_ANYWHERE}\n", "1:11", ["NOT_SET_ANYWHERE"]),
     ("- a\n- b\n", "1:1", []),
+    ("enrich:\n  fields:\n    '@timestamp': x\n", "3:5", ["enrich.fields", "@timestamp"]),
+    ("fields:\n  rename: {a: container.x}\n", "2:11", ["fields.rename", "container"]),
 ]
 
 
@@ -71,6 +73,14 @@ def test_bad_configuration_is_named_by_place(tmp_path, text, place, words):
         assert said[0].startswith(place + ": "), said
     for word in words:
         assert word in said[0], said
+
+
+def test_what_the_encoder_refuses_starts_nothing(tmp_path):
+    path = tmp_path / "b.yaml"
+    path.write_text(f"data_dir: {tmp_path}/data\nenrich:\n  fields:\n    host.name: x\n")
+    done = program.run("run", "-c", path)
+    assert done.returncode == 2 and done.stderr.startswith(f"{path}:4:5: enrich.fields: "), done.stderr
+    assert not (tmp_path / "data").exists()
 
 
 def test_every_mistake_is_named(tmp_path):
