@@ -67,7 +67,9 @@ missing = $(shell for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/nul
 define install
 @missing="$(call missing,$(1))"; if [ -n "$$missing" ]; then \
     command -v apt-get >/dev/null || { echo "please install: $$missing" >&2; exit 1; }; \
-    sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; echo "installing $$missing"; \
+    sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+    [ -z "$$sudo" ] || command -v sudo >/dev/null || { echo "please install, as root: apt-get install $$missing" >&2; exit 1; }; \
+    echo "installing $$missing"; \
     $$sudo apt-get -qq update && DEBIAN_FRONTEND=noninteractive $$sudo apt-get -qq install -y --no-install-recommends $$missing >/dev/null; fi
 endef
 
@@ -90,6 +92,9 @@ deps-docker:
 .PHONY: check-deps
 check-deps:
 	@pkg-config --exists $(PACKAGES) 2>/dev/null || { echo "headers are missing: run 'make deps', or install $(DEB_BUILD)" >&2; exit 1; }
+
+# All cores, unless it was said how many.
+PARALLEL = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 # ---- the program ----
 
@@ -133,6 +138,7 @@ PYTEST := $(SAN_ENV) BARGE_PATIENCE=$(if $(SANITIZE),4,1) BARGE=$(abspath $(BUIL
 
 .PHONY: test
 test: deps-test ## unit, golden and integration tests (a few minutes; installs what it needs)
+	@$(MAKE) --no-print-directory $(PARALLEL) $(BUILD)/barge $(BUILD)/barge-crash $(UNIT_BINS)
 	@$(MAKE) --no-print-directory test-unit test-integration
 
 .PHONY: test-unit
@@ -198,7 +204,7 @@ bench-gelf: deps-bench ## GELF datagrams per second and their drops
 .PHONY: demo
 demo: deps ## a gateway and two services become documents, without Docker or Elasticsearch (ES=http://localhost:9200 fills that)
 	$(call install,python3)
-	@$(MAKE) --no-print-directory -s all
+	@$(MAKE) --no-print-directory $(PARALLEL) -s all
 	@BARGE=$(abspath $(BUILD)/barge) $(PYTHON) -B tests/demo/demo.py
 
 # ---- form ----
