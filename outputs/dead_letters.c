@@ -33,7 +33,7 @@
 #define CHUNK (64u << 10)
 #define MAX_OPEN 9
 #define MAX_REASON 4096 /* bytes of a reason that are kept */
-#define NAME_BYTES 64
+#define NAME_BYTES 128
 #define INDEX_SEED 0x6261726765706b64u /* of the names of parked files */
 
 enum folder { LETTERS, PARKED, REPLAY, FOLDERS };
@@ -136,11 +136,42 @@ static int by_name(const void *a, const void *b)
     return strcmp(((const struct entry *)a)->name, ((const struct entry *)b)->name);
 }
 
+static bool ends_in(const char *name, const char *suffix)
+{
+    size_t n = strlen(name), k = strlen(suffix);
+
+    return n > k && strcmp(name + n - k, suffix) == 0;
+}
+
 static bool is_letter_name(const char *name)
 {
-    size_t n = strlen(name);
+    return strlen(name) < NAME_BYTES && name[0] != '.' &&
+           (ends_in(name, ".ndjson") || ends_in(name, ".seg"));
+}
 
-    return n < NAME_BYTES && n > 7 && name[0] != '.' && strcmp(name + n - 7, ".ndjson") == 0;
+bool dead_letter_stretch_parse(const char *name, struct dead_letter_stretch *s)
+{
+    unsigned long long key, segment, first, last, records;
+
+    if (!ends_in(name, ".seg") || sscanf(name, "%16llx-%16llx-%16llx-%16llx-%16llx", &key, &segment,
+                                         &first, &last, &records) != 5)
+        return false;
+    *s = (struct dead_letter_stretch){
+        .key = key, .segment = segment, .first = first, .last = last, .records = records};
+    return true;
+}
+
+static uint64_t index_key(struct bytes index)
+{
+    uint64_t key = hash_64(INDEX_SEED, index.p, index.n);
+
+    return key ? key : 1;
+}
+
+bool dead_letter_stretch_has(const struct dead_letter_stretch *s, const struct buffer_record *r)
+{
+    return r->seq >= s->first && r->seq <= s->last &&
+           (s->key == 0 || s->key == index_key(r->index));
 }
 
 /* The files of a folder, oldest (by name) first. What cannot be looked at is left out. */
@@ -182,10 +213,13 @@ static uint64_t number_of(const char *name)
  * counted. */
 static int cut_torn(int dir, const struct entry *entry)
 {
-    int fd = io_open(dir, entry->name, O_RDWR | O_NOFOLLOW | O_NONBLOCK, 0), rc = 0;
+    int fd, rc = 0;
     off_t end = entry->st.st_size;
     char chunk[4096];
 
+    if (ends_in(entry->name, ".seg"))
+        return 0; /* whole, and not written by us */
+    fd = io_open(dir, entry->name, O_RDWR | O_NOFOLLOW | O_NONBLOCK, 0);
     if (fd < 0)
         return -1;
     while (end > 0) {
@@ -215,8 +249,14 @@ static void recount(struct dead_letters *d)
     for (size_t f = LETTERS; f <= PARKED; f++) {
         struct listing l = list_folder(d->dirs[f]);
 
-        for (size_t i = 0; i < l.n; i++)
-            d->bytes += (uint64_t)l.list[i].st.st_size;
+        for (size_t i = 0; i < l.n; i++) {
+            bool again = false;
+
+            /* A segment may be kept under several names. */
+            for (size_t k = 0; k < i && l.list[i].st.st_nlink > 1 && !again; k++)
+                again = l.list[k].st.st_ino == l.list[i].st.st_ino;
+            d->bytes += again ? 0 : (uint64_t)l.list[i].st.st_size;
+        }
         free(l.list);
     }
     metric_set(M_DEAD_BYTES, d->bytes);
@@ -280,6 +320,13 @@ static uint64_t count_lines(int dir, const char *name)
     return lines;
 }
 
+static uint64_t count_records(int dir, const char *name)
+{
+    struct dead_letter_stretch stretch;
+
+    return dead_letter_stretch_parse(name, &stretch) ? stretch.records : count_lines(dir, name);
+}
+
 /* Removes letters that are older than max_age, oldest first. Parked ones wait for their index,
  * however long it takes. */
 static void expire(struct dead_letters *d)
@@ -294,7 +341,7 @@ static void expire(struct dead_letters *d)
         if (entry->st.st_mtim.tv_sec >= before_s ||
             (d->files[0].fd >= 0 && strcmp(entry->name, d->files[0].name) == 0))
             continue;
-        lines = count_lines(d->dirs[LETTERS], entry->name);
+        lines = count_records(d->dirs[LETTERS], entry->name);
         if (io_unlink(d->dirs[LETTERS], entry->name) < 0)
             continue;
         metric_add(M_DEAD_EXPIRED, lines);
@@ -450,13 +497,6 @@ static int add(struct dead_letters *d, enum folder folder, uint64_t key,
     return 0;
 }
 
-static uint64_t index_key(struct bytes index)
-{
-    uint64_t key = hash_64(INDEX_SEED, index.p, index.n);
-
-    return key ? key : 1;
-}
-
 int dead_letters_add(struct dead_letters *d, const struct buffer_record *r, struct bytes reason)
 {
     return add(d, LETTERS, 0, r, reason);
@@ -465,21 +505,6 @@ int dead_letters_add(struct dead_letters *d, const struct buffer_record *r, stru
 int dead_letters_park(struct dead_letters *d, const struct buffer_record *r, struct bytes reason)
 {
     return add(d, PARKED, index_key(r->index), r, reason);
-}
-
-static void take_back(struct dead_letters *d)
-{
-    for (size_t i = 0; i < MAX_OPEN; i++) {
-        struct letter_file *f = &d->files[i];
-
-        if (f->fd < 0 || (f->size == f->counted && !f->failed))
-            continue;
-        if (io_truncate(f->fd, f->counted) < 0)
-            log_warn("dead letters that do not count cannot be cut away", LOG_STR("file", f->name),
-                     LOG_STR("why", strerror(errno)));
-        close_file(f); /* whose fsync failed is not asked again */
-    }
-    recount(d);
 }
 
 /* The names of new files, and of moved ones: first where they went to. Somebody who moved them may
@@ -500,6 +525,82 @@ static int sync_names(struct dead_letters *d)
         d->names_owed[order[i]] = false;
     }
     return 0;
+}
+
+/* The name under which that segment is kept for that key already. */
+static bool kept_name(int dir, const char *prefix, char name[NAME_BYTES])
+{
+    struct listing l = list_folder(dir);
+    bool found = false;
+
+    for (size_t i = 0; i < l.n && !found; i++) {
+        found =
+            strncmp(l.list[i].name, prefix, strlen(prefix)) == 0 && ends_in(l.list[i].name, ".seg");
+        if (found)
+            snprintf(name, NAME_BYTES, "%s", l.list[i].name);
+    }
+    free(l.list);
+    return found;
+}
+
+int dead_letters_keep(struct dead_letters *d, struct buffer *b, const struct dead_letter_stretch *s)
+{
+    uint64_t key = s->index.n > 0 ? index_key(s->index) : 0;
+    enum folder folder = key != 0 ? PARKED : LETTERS;
+    struct dead_letter_stretch all = *s, before;
+    char prefix[NAME_BYTES], old[NAME_BYTES], name[NAME_BYTES];
+    bool was_locked = d->locked, known;
+    int rc, why;
+
+    lock(d);
+    snprintf(prefix, sizeof prefix, "%016llx-%016llx-", (unsigned long long)key,
+             (unsigned long long)s->segment);
+    known = kept_name(d->dirs[folder], prefix, old) && dead_letter_stretch_parse(old, &before);
+    if (known) {
+        all.first = MIN(s->first, before.first);
+        all.last = MAX(s->last, before.last);
+        all.records = MIN(s->records + before.records, all.last - all.first + 1);
+    }
+    snprintf(name, sizeof name, "%s%llx-%llx-%llx.seg", prefix, (unsigned long long)all.first,
+             (unsigned long long)all.last, (unsigned long long)all.records);
+    /* A longer stretch of what is kept needs no entry more. */
+    if (!known)
+        rc = buffer_link_segment(b, s->segment, d->dirs[folder], name);
+    else
+        rc = strcmp(old, name) != 0 ? io_rename(d->dirs[folder], old, d->dirs[folder], name) : 0;
+    if (rc == 0) {
+        recount(d);
+        if (!known && d->bytes > d->settings.max_bytes) {
+            io_unlink(d->dirs[folder], name);
+            recount(d);
+            errno = ENOSPC;
+            rc = -1;
+        }
+    }
+    if (rc == 0) {
+        d->names_owed[folder] = true;
+        rc = sync_names(d);
+    }
+    why = errno;
+    if (!was_locked)
+        unlock(d);
+    errno = why;
+    return rc;
+}
+
+static void take_back(struct dead_letters *d)
+{
+    for (size_t i = 0; i < MAX_OPEN; i++) {
+        struct letter_file *f = &d->files[i];
+
+        if (f->fd < 0 || (f->size == f->counted && !f->failed))
+            continue;
+        if (io_truncate(f->fd, f->counted) < 0)
+            log_warn("dead letters that do not count cannot be cut away", LOG_STR("file", f->name),
+                     LOG_STR("why", strerror(errno)));
+        close_file(f); /* whose fsync failed is not asked again */
+    }
+    recount(d);
 }
 
 int dead_letters_sync(struct dead_letters *d)
@@ -535,7 +636,7 @@ static int move_to_replay(const int dirs[FOLDERS], enum folder from, const char 
 
     snprintf(to, sizeof to, "%s", name);
     for (unsigned i = 1; io_stat_at(dirs[REPLAY], to, &st, AT_SYMLINK_NOFOLLOW) == 0; i++)
-        snprintf(to, sizeof to, "%.*s-%u.ndjson", (int)strcspn(name, "."), name, i);
+        snprintf(to, sizeof to, "%.*s-%u%s", (int)strcspn(name, "."), name, i, strchr(name, '.'));
     return io_rename(dirs[from], name, dirs[REPLAY], to);
 }
 
@@ -654,7 +755,9 @@ struct dead_letters *dead_letters_open(const char *data_dir,
         struct listing l = list_folder(d->dirs[f]);
 
         for (size_t i = 0; i < l.n; i++) {
-            d->next_number = MAX(d->next_number, number_of(l.list[i].name) % 1000000000000u + 1);
+            if (ends_in(l.list[i].name, ".ndjson"))
+                d->next_number =
+                    MAX(d->next_number, number_of(l.list[i].name) % 1000000000000u + 1);
             if (f != REPLAY && cut_torn(d->dirs[f], &l.list[i]) < 0)
                 log_warn("a file of dead letters cannot be looked at",
                          LOG_STR("file", l.list[i].name), LOG_STR("why", strerror(errno)));
@@ -801,6 +904,31 @@ static bool first_line(int dir, const char *name, struct strbuf *to)
     return feed != NULL;
 }
 
+/* One record of a file: of the first line, or of what is kept of a segment. Its slices lie in line,
+ * or in *f. */
+static bool first_record(int dir, const char *name, struct strbuf *line, int *fd,
+                         struct buffer_segment_file **f, struct buffer_record *r)
+{
+    struct dead_letter_stretch stretch;
+    struct dead_letter letter;
+    uint64_t at = 0;
+
+    if (!dead_letter_stretch_parse(name, &stretch)) {
+        if (!first_line(dir, name, line) || !dead_letter_parse(strbuf_bytes(line), &letter))
+            return false;
+        memcpy(r->id, letter.id, sizeof r->id);
+        r->index = letter.index;
+        r->document = letter.document;
+        return true;
+    }
+    *fd = io_open(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+    *f = *fd < 0 ? NULL : buffer_segment_file_open(*fd);
+    while (*f != NULL && buffer_segment_file_next(*f, &at, r))
+        if (dead_letter_stretch_has(&stretch, r))
+            return true;
+    return false;
+}
+
 void dead_letters_parked(struct dead_letters *d,
                          void (*fn)(void *arg, const struct buffer_record *one, uint64_t records),
                          void *arg)
@@ -809,16 +937,16 @@ void dead_letters_parked(struct dead_letters *d,
     struct strbuf line = {0};
 
     for (size_t i = 0; i < l.n; i++) {
-        struct dead_letter letter;
+        const char *name = l.list[i].name;
+        struct buffer_segment_file *f = NULL;
         struct buffer_record r = {0};
+        int fd = -1;
 
-        if (!first_line(d->dirs[PARKED], l.list[i].name, &line) ||
-            !dead_letter_parse(strbuf_bytes(&line), &letter))
-            continue;
-        memcpy(r.id, letter.id, sizeof r.id);
-        r.index = letter.index;
-        r.document = letter.document;
-        fn(arg, &r, count_lines(d->dirs[PARKED], l.list[i].name));
+        if (first_record(d->dirs[PARKED], name, &line, &fd, &f, &r))
+            fn(arg, &r, count_records(d->dirs[PARKED], name));
+        buffer_segment_file_close(f);
+        if (fd >= 0)
+            io_close(fd);
     }
     strbuf_fini(&line);
     free(l.list);

@@ -32,6 +32,28 @@ int dead_letters_add(struct dead_letters *d, const struct buffer_record *r, stru
 /* The same among the parked of r->index. */
 int dead_letters_park(struct dead_letters *d, const struct buffer_record *r, struct bytes reason);
 
+/* Records that could not be written one by one because the disk takes no byte more: they stay in
+ * the file in which they lie, a whole segment of the buffer, which becomes a dead letter itself:
+ *
+ *   KEY-SEGMENT-FIRST-LAST-RECORDS.seg, hexadecimal
+ *
+ * is the segment, and of it the records with a number from FIRST to LAST and an index of which KEY
+ * is the hash (0: of any). Among them may be some that were delivered: replayed, they are found to
+ * be there. */
+struct dead_letter_stretch {
+    struct bytes index; /* in: empty for refused records; out: empty */
+    uint64_t key;       /* out */
+    uint64_t segment, first, last, records;
+};
+
+/* Links the file. Durable when it returns 0; -1 with errno: ENOSPC when they are full, EAGAIN when
+ * the segment cannot be had yet (see buffer_link_segment). */
+int dead_letters_keep(struct dead_letters *d, struct buffer *b,
+                      const struct dead_letter_stretch *s);
+
+bool dead_letter_stretch_parse(const char *name, struct dead_letter_stretch *s);
+bool dead_letter_stretch_has(const struct dead_letter_stretch *s, const struct buffer_record *r);
+
 /* Ends a batch, also one in which adding failed: fsync of what was added. Until then `barge replay`
  * waits. 0, or -1: then nothing added since the last success may be counted as delivered. */
 int dead_letters_sync(struct dead_letters *d);

@@ -66,6 +66,11 @@ int io_rename(int dir, const char *from, int to_dir, const char *to)
     return renameat(dir, from, to_dir, to);
 }
 
+int io_link(int dir, const char *from, int to_dir, const char *to)
+{
+    return linkat(dir, from, to_dir, to, 0);
+}
+
 int io_unlink(int dir, const char *path)
 {
     return unlinkat(dir, path, 0);

@@ -27,6 +27,8 @@ int io_truncate(int fd, off_t n);
 int io_allocate(int fd, off_t from,
                 off_t n); /* fallocate, size kept; failing is allowed to be ignored */
 int io_rename(int dir, const char *from, int to_dir, const char *to);
+int io_link(int dir, const char *from, int to_dir,
+            const char *to); /* linkat(2), of regular files */
 int io_unlink(int dir, const char *path);
 int io_mkdir(int dir, const char *path, mode_t mode);
 

@@ -183,6 +183,23 @@ struct buffer_outcome {
 void buffer_advance(struct buffer *b, struct buffer_cursor to,
                     const struct buffer_outcome *outcome);
 
+/* ---- segments that change hands ---- */
+
+/* Reader: gives a segment's file a second name in another folder of the same file system, so that
+ * it outlives the buffer's own use of it. Needs no room for data. 0, or -1 with errno: EAGAIN when
+ * the segment is the one that is written to, or is not durable yet; else what linkat(2) says. The
+ * folder is the caller's to fsync. */
+int buffer_link_segment(struct buffer *b, uint64_t segment, int dir, const char *name);
+
+/* Such a file. One thread a file. */
+struct buffer_segment_file;
+/* fd is borrowed until it is closed again. NULL: it does not begin as a segment does. */
+struct buffer_segment_file *buffer_segment_file_open(int fd);
+/* The first whole record at or behind offset *at (0: the first of all); moves *at behind it. What
+ * is damaged is passed over. Its slices are good until the next call. false: there is none. */
+bool buffer_segment_file_next(struct buffer_segment_file *f, uint64_t *at, struct buffer_record *r);
+void buffer_segment_file_close(struct buffer_segment_file *f);
+
 /* ---- figures ---- */
 
 struct buffer_stats {

@@ -46,9 +46,12 @@ struct replay_input {
     int fd;
     char name[256];
     char key[KEY_BYTES + 1];
-    off_t offset;            /* of the first line that was not handed in */
-    struct strbuf buf;       /* the file's bytes from offset on */
-    size_t searched;         /* of buf: no line feed in them */
+    off_t offset;      /* of the first line that was not handed in */
+    struct strbuf buf; /* the file's bytes from offset on */
+    size_t searched;   /* of buf: no line feed in them */
+    /* A segment of the buffer instead of lines; NULL: lines. */
+    struct buffer_segment_file *segment;
+    struct dead_letter_stretch stretch;
     bool at_end;             /* everything was handed in; */
     struct buffer_point end; /* … and this is where it ends in the buffer, once committed */
     bool end_known;
@@ -116,7 +119,8 @@ static bool is_letter_name(const char *name)
 {
     size_t n = strlen(name);
 
-    return n > 7 && name[0] != '.' && strcmp(name + n - 7, ".ndjson") == 0;
+    return n > 7 && name[0] != '.' &&
+           (strcmp(name + n - 7, ".ndjson") == 0 || strcmp(name + n - 4, ".seg") == 0);
 }
 
 /* The first name in the folder, in byte order: 1, 0 when there is none, -1 when that cannot be
@@ -138,6 +142,8 @@ static int first_name(const struct replay_input *r, char *name)
 
 static void close_file(struct replay_input *r)
 {
+    buffer_segment_file_close(r->segment);
+    r->segment = NULL;
     if (r->fd >= 0)
         io_close(r->fd);
     r->fd = -1;
@@ -197,6 +203,12 @@ static bool open_file(struct replay_input *r)
     snprintf(r->key, sizeof r->key, KEY_PREFIX "%016llx",
              (unsigned long long)hash_of_file(r->name, head, (size_t)n));
     r->offset = position_of(r);
+    if (dead_letter_stretch_parse(r->name, &r->stretch) &&
+        (r->segment = buffer_segment_file_open(r->fd)) == NULL) {
+        set_aside(r, "it does not begin as a segment of a buffer");
+        close_file(r);
+        return false;
+    }
     return true;
 }
 
@@ -273,12 +285,40 @@ static bool take_lines(struct replay_input *r)
     return room;
 }
 
+/* Hands in what is kept of a segment, a bounded part of it. */
+static void take_records(struct replay_input *r)
+{
+    uint64_t began = (uint64_t)r->offset, at = began;
+    struct buffer_record record;
+
+    while (at < began + TURN_BYTES) {
+        if (!buffer_segment_file_next(r->segment, &at, &record)) {
+            r->at_end = true;
+            return;
+        }
+        if (dead_letter_stretch_has(&r->stretch, &record)) {
+            if (intake_document(r->in, record.id, record.index, record.document) == INTAKE_FULL) {
+                r->waiting = true;
+                return;
+            }
+            r->records++;
+        }
+        r->offset = (off_t)at;
+    }
+}
+
 /* Reads a bounded part of the file. */
 static void read_file(struct replay_input *r)
 {
     off_t began = r->offset;
     size_t n = 1;
 
+    if (r->segment != NULL) {
+        take_records(r);
+        if (r->offset != began)
+            put_position(r);
+        return;
+    }
     for (size_t total = 0; n > 0 && total < TURN_BYTES && !r->waiting; total += n) {
         if (r->buf.n > r->searched && !take_lines(r)) {
             r->waiting = true;

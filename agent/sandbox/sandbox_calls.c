@@ -37,6 +37,8 @@ static const char *const always[] = {
     "getdents",
     "getdents64",
     "lseek",
+    "link",
+    "linkat",
     "lstat",
     "mkdir",
     "mkdirat",

@@ -19,6 +19,8 @@
 #define PENDING_MAX 64
 #define PENDING_RECORDS_MAX 16384
 #define UPKEEP_MS 1000
+/* What neither disk nor quota took is offered to them again after so long. */
+#define PARK_RETRY_MS 5000
 /* A limit that a host taught is tried again at double size after so long. */
 #define LEARNED_MS (60u * 60000)
 #define FOREVER UINT64_MAX
@@ -307,9 +309,9 @@ static uint64_t bury_due_ms(const struct es *es, uint64_t now_ms)
     return due_ms;
 }
 
-static void start_parking(struct es_lane *lane, const char *why)
+static void start_parking(struct es_lane *lane, const char *why, uint64_t now_ms)
 {
-    if (lane->state != ES_LANE_TROUBLED)
+    if (lane->state != ES_LANE_TROUBLED || now_ms < lane->park_ms)
         return;
     log_warn("an index accepts nothing: its records are parked among the dead letters",
              LOG_STR("index", lane->index), LOG_STR("because", why),
@@ -330,17 +332,18 @@ static void choose_parking(struct es *es, uint64_t now_ms)
         /* While no host answers it is not the index that accepts nothing. */
         if (lane->records > 0 && now_ms - lane->since_ms >= es->settings->park_after_ms &&
             now_ms - lane->refused_ms < 2 * ES_RETRY_MAX_MS)
-            start_parking(lane, "nothing accepted for park_after");
+            start_parking(lane, "nothing accepted for park_after", now_ms);
     }
     if (es->lanes.runs >= ES_LANE_RUNS_MAX && (lane = es_lanes_longest(&es->lanes)) != NULL)
-        start_parking(lane, "too many records wait for it");
+        start_parking(lane, "too many records wait for it", now_ms);
     lane = es_lanes_oldest(&es->lanes, &seq);
     if (lane == NULL || seq != es_frontier_first_open(&es->frontier))
         return;
     buffer_stats(es->buffer, &stats);
-    if (stats.bytes > stats.max_bytes / 2 ||
+    /* On a full disk the buffer is full long before half of what it may take. */
+    if (stats.full || stats.bytes > stats.max_bytes / 2 ||
         es_frontier_stretches(&es->frontier) >= ES_STRETCHES_MAX)
-        start_parking(lane, "it holds the buffer");
+        start_parking(lane, "it holds the buffer", now_ms);
 }
 
 static uint64_t tend_lanes(struct es *es, uint64_t now_ms)
@@ -361,7 +364,11 @@ static uint64_t tend_lanes(struct es *es, uint64_t now_ms)
             struct es_body *body = lane->records > 0 ? es_take_body(es) : NULL;
 
             if (body != NULL) {
-                es_source_park(es, lane, body, now_ms);
+                if (!es_source_park(es, lane, body, now_ms)) {
+                    /* It is tried on, or nobody would notice that it accepts again. */
+                    lane->state = ES_LANE_TROUBLED;
+                    lane->park_ms = now_ms + PARK_RETRY_MS;
+                }
                 es_give_body(es, body);
                 due_ms = now_ms;
             } else if (lane->records == 0) {

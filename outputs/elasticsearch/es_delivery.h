@@ -73,8 +73,9 @@ struct es {
     struct es_accept accepts[ES_ACCEPTS_MAX];
     size_t n_accepts;
     uint64_t upkeep_ms;
-    uint64_t parked;       /* records, for the figure */
-    uint64_t shown_states; /* of the breakers, as the figures have them */
+    uint64_t no_room_until_ms; /* the disk took no dead letter: whole segments are kept instead */
+    uint64_t parked;           /* records, for the figure */
+    uint64_t shown_states;     /* of the breakers, as the figures have them */
 };
 
 /* ---- es_delivery.c ---- */
@@ -104,7 +105,9 @@ struct es_batch *es_source_again(struct es *es, struct es_batch *b, struct es_bo
 /* Takes up to max records from a lane. NULL when none of them could be read. */
 struct es_batch *es_source_lane(struct es *es, struct es_lane *lane, size_t max,
                                 struct es_body *body, uint64_t now_ms);
-/* Moves a slice of a lane to the dead letters. false when the disk does not take it. */
+/* Moves a slice of a lane to the dead letters; where the disk takes no byte more, all that it has
+ * in its oldest segment, with the segment. false when neither could be done: the lane is as it was.
+ */
 bool es_source_park(struct es *es, struct es_lane *lane, struct es_body *body, uint64_t now_ms);
 /* Moves the records of a batch to the dead letters, through the memory of body. What the disk does
  * not take is queued again: false. */

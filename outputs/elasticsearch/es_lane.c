@@ -116,6 +116,28 @@ void es_lane_took(struct es_lanes *l, struct es_lane *lane, struct buffer_cursor
     run->at = next.point;
 }
 
+void es_lane_runs_in(struct es_lanes *l, struct es_lane *lane, uint64_t segment, bool take,
+                     void (*fn)(void *arg, const struct es_run *run), void *arg)
+{
+    size_t kept = lane->first;
+
+    for (size_t i = lane->first; i < lane->n; i++) {
+        const struct es_run run = lane->runs[i];
+
+        if (run.at.segment == segment)
+            fn(arg, &run);
+        if (run.at.segment != segment || !take) {
+            lane->runs[kept++] = run;
+            continue;
+        }
+        lane->records -= run.n;
+        l->runs--;
+    }
+    lane->n = kept;
+    if (lane->first == lane->n)
+        lane->first = lane->n = 0;
+}
+
 void es_lane_sample(struct es_lane *lane, const struct buffer_record *r)
 {
     size_t n = r->index.n + r->document.n;

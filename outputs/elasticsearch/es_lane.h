@@ -42,6 +42,7 @@ struct es_lane {
     unsigned failures;   /* tries in a row */
     uint64_t since_ms;   /* it accepted nothing since */
     uint64_t due_ms;     /* next try */
+    uint64_t park_ms;    /* not to be parked before: the disk did not take it */
     uint64_t refused_ms; /* last one that failed */
     unsigned under_way;  /* batches that are out */
     char reason[256];    /* why it does not accept */
@@ -80,6 +81,11 @@ const struct es_run *es_lane_first(const struct es_lane *lane);
 /* Takes records off the front of the first run: all those before next.seq; what is left of it
  * begins at next. */
 void es_lane_took(struct es_lanes *l, struct es_lane *lane, struct buffer_cursor next);
+
+/* Calls fn for each run that lies in that segment, and takes them out of the lane when take is set.
+ */
+void es_lane_runs_in(struct es_lanes *l, struct es_lane *lane, uint64_t segment, bool take,
+                     void (*fn)(void *arg, const struct es_run *run), void *arg);
 
 /* Keeps a copy of a record to try the index with, unless it has one, or the record is larger than
  * ES_LANE_SAMPLE_MAX. */

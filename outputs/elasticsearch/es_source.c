@@ -9,6 +9,8 @@
 /* A body counts as full when less than this part of it is left. */
 #define NEARLY_FULL 16
 #define BURY_RETRY_MS 1000
+/* So long the disk is not asked again for a lane's records. */
+#define NO_ROOM_MS 10000
 /* Bodies' worth of records that may go to lanes before others have their turn. */
 #define READS_AT_ONCE 8
 /* Enough for most records. */
@@ -427,7 +429,62 @@ static bool bury_one(struct es *es, struct es_batch *b, struct es_ref *ref,
     return true;
 }
 
-bool es_source_bury(struct es *es, struct es_batch *b, struct es_body *body, uint64_t now_ms)
+/* A record of a batch, or a run of a lane, that is kept with its segment. */
+static void add_to_stretch(void *arg, const struct es_run *run)
+{
+    struct dead_letter_stretch *s = arg;
+
+    s->last = s->records == 0 ? run->seq + run->n - 1 : MAX(s->last, run->seq + run->n - 1);
+    s->first = s->records == 0 ? run->seq : MIN(s->first, run->seq);
+    s->records += run->n;
+}
+
+static bool keep_segment(struct es *es, const struct dead_letter_stretch *s)
+{
+    if (dead_letters_keep(es->dead, es->buffer, s) != 0)
+        return false;
+    log_warn("the disk takes no dead letter more: a segment of the buffer is kept as one",
+             LOG_BYTES("index", s->index), LOG_U64("segment", s->segment),
+             LOG_U64("records", s->records));
+    return true;
+}
+
+/* Refused records that the disk does not take: what can be kept with its segment is marked as
+ * written. Those of one kind that lie in one segment go together. */
+static void keep_segments_of(struct es *es, struct es_batch *b)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        struct es_ref *first = &b->refs[i];
+        struct dead_letter_stretch s = {.segment = first->at.segment};
+        unsigned park = first->flags & ES_REF_PARK;
+
+        if (first->flags & ES_REF_WRITTEN)
+            continue;
+        if (park)
+            s.index = es_batch_index(b, first);
+        for (unsigned mark = 0; mark < 2; mark++) {
+            for (size_t k = i; k < b->n; k++) {
+                struct es_ref *ref = &b->refs[k];
+
+                if (ref->flags & ES_REF_WRITTEN || ref->at.segment != s.segment ||
+                    (ref->flags & ES_REF_PARK) != park ||
+                    (park && ref->index != first->index && k != i))
+                    continue;
+                if (mark)
+                    ref->flags |= ES_REF_WRITTEN;
+                else
+                    add_to_stretch(&s, &(struct es_run){.seq = ref->seq, .n = 1});
+            }
+            if (mark == 0 && !keep_segment(es, &s))
+                break;
+        }
+    }
+}
+
+/* Writes the records of a batch to the dead letters, or keeps their segments; b keeps those for
+ * which that failed. */
+static bool bury(struct es *es, struct es_batch *b, struct es_body *body, bool segments,
+                 uint64_t now_ms)
 {
     size_t kept = 0;
 
@@ -439,6 +496,8 @@ bool es_source_bury(struct es *es, struct es_batch *b, struct es_body *body, uin
         for (size_t i = 0; i < b->n; i++)
             b->refs[i].flags &= (uint8_t)~ES_REF_WRITTEN;
     }
+    if (b->disk_error != 0 && segments)
+        keep_segments_of(es, b);
     for (size_t i = 0; i < b->n; i++) {
         struct es_ref *ref = &b->refs[i];
 
@@ -455,7 +514,12 @@ bool es_source_bury(struct es *es, struct es_batch *b, struct es_body *body, uin
     }
     metric_set(M_OUT_PARKED, es->parked);
     b->n = kept;
-    if (kept > 0) {
+    return kept == 0;
+}
+
+bool es_source_bury(struct es *es, struct es_batch *b, struct es_body *body, uint64_t now_ms)
+{
+    if (!bury(es, b, body, true, now_ms)) {
         disk_refuses(b->disk_error);
         es_pend(es, b, ES_BURY,
                 now_ms + es_backoff_ms(++b->attempts, BURY_RETRY_MS, ES_RETRY_MAX_MS,
@@ -468,10 +532,56 @@ bool es_source_bury(struct es *es, struct es_batch *b, struct es_body *body, uin
     return true;
 }
 
+static void finish_run(void *arg, const struct es_run *run)
+{
+    struct es *es = arg;
+
+    for (uint64_t seq = run->seq; seq < run->seq + run->n; seq++)
+        es_frontier_finish(&es->frontier, seq, ES_END_DEAD);
+}
+
+/* Keeps the segment in which the lane's oldest record lies. Needs no room on the disk. */
+static bool park_segment(struct es *es, struct es_lane *lane)
+{
+    const struct es_run *oldest = es_lane_first(lane);
+    struct dead_letter_stretch s = {.index = bytes_str(lane->index)};
+
+    for (size_t i = lane->first; i < lane->n; i++)
+        if (lane->runs[i].seq < oldest->seq)
+            oldest = &lane->runs[i];
+    s.segment = oldest->at.segment;
+    es_lane_runs_in(&es->lanes, lane, s.segment, false, add_to_stretch, &s);
+    if (!keep_segment(es, &s))
+        return false;
+    es_lane_runs_in(&es->lanes, lane, s.segment, true, finish_run, es);
+    lane->parked += s.records;
+    es->parked += s.records;
+    metric_set(M_OUT_PARKED, es->parked);
+    return true;
+}
+
+/* A record of the lane to try its index with, before they are all gone. */
+static void take_sample(struct es *es, struct es_lane *lane, struct es_body *body)
+{
+    const struct es_run *run = es_lane_first(lane);
+    struct es_ref ref = {
+        .at = run->at, .seq = run->seq, .size = MIN(run->span, (uint32_t)body->cap)};
+    struct buffer_record r;
+
+    if (lane->sample.mem == NULL && read_one(es, body, &ref, &r))
+        es_lane_sample(lane, &r);
+    es_body_clear(body);
+}
+
 bool es_source_park(struct es *es, struct es_lane *lane, struct es_body *body, uint64_t now_ms)
 {
-    struct es_batch *b = es_take_batch(es);
+    struct es_batch *b;
 
+    if (now_ms < es->no_room_until_ms) {
+        take_sample(es, lane, body);
+        return park_segment(es, lane);
+    }
+    b = es_take_batch(es);
     take_from_lane(es, lane, SIZE_MAX, body, b, now_ms);
     es_body_clear(body);
     if (b->n == 0) {
@@ -486,6 +596,14 @@ bool es_source_park(struct es *es, struct es_lane *lane, struct es_body *body, u
         b->refs[i].flags = ES_REF_PARK;
     }
     b->lane = lane;
-    lane->under_way++;
-    return es_source_bury(es, b, body, now_ms);
+    if (bury(es, b, body, false, now_ms)) {
+        es_give_batch(es, b);
+        return true;
+    }
+    disk_refuses(b->disk_error);
+    for (size_t i = 0; i < b->n; i++)
+        es_lane_put(&es->lanes, lane, b->refs[i].at, b->refs[i].seq, b->refs[i].size);
+    es_give_batch(es, b);
+    es->no_room_until_ms = now_ms + NO_ROOM_MS;
+    return park_segment(es, lane);
 }

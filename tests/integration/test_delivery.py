@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import subprocess
 import time
 
 import pytest
@@ -543,3 +544,82 @@ def test_a_second_sigterm_ends_at_once(lab):
     elastic.on_request = None
     barge.start()
     finish(elastic, barge, 100, 40)
+
+
+# ---- a full disk ----
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of its own with 40 MiB, which is not there any more after the test."""
+    path = str(tmp_path / "disk")
+    os.mkdir(path)
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m,nr_inodes=1000", "barge-test", path], capture_output=True, check=False)
+    if made.returncode != 0:
+        pytest.skip("no file system can be mounted here")
+    yield path
+    subprocess.run(["umount", path], check=True)
+
+
+def fill_up(path):
+    """Takes every byte that is free."""
+    with open(os.path.join(path, "filler"), "ab") as f:
+        for size in (1 << 20, 1 << 12):
+            try:
+                while True:
+                    os.write(f.fileno(), bytes(size))
+            except OSError:
+                pass
+
+
+@pytest.mark.limit(120)
+def test_a_closed_index_on_a_full_disk_holds_nothing_up(small_disk, lab):
+    """No byte can be written, not even a dead letter: the segment of the closed index is kept as it is, those behind it go,
+    and the others' records flow again. When the index opens its records are replayed."""
+    elastic, docker = lab.elastic(), lab.docker()
+    container = docker.container("app-1")
+    config = lab.config(elastic, docker, buffer={"max_size": "32MiB", "min_free": "1MiB"})
+    config["data_dir"] = os.path.join(small_disk, "data")
+    base, day = 1542963600 * 10**9, 86400 * 10**9
+    elastic.closed_indices["microservices-2018.11.23"] = CLOSED
+    for i in range(20):
+        container.write(line("app-1", i, 300), at_ns=base + i)
+    for i in range(20, 20000):
+        container.write(line("app-1", i, 300), at_ns=base + day + i)
+    barge = lab.barge(config)
+    wait_until(lambda: elastic.indices()["microservices-2018.11.24"] == 19980, 60, lambda: str(elastic.indices()))
+    held = barge.status()["buffer"]["bytes"]
+    assert held > 8 << 20 and barge.status()["output"]["parked"] == 0
+    fill_up(small_disk)
+    for i in range(20000, 40000):
+        container.write(line("app-1", i, 300), at_ns=base + day + i)
+    wait_until(lambda: elastic.indices()["microservices-2018.11.24"] == 39980, 60, lambda: f"{elastic.indices()} {barge.status()}")
+    assert barge.status()["output"]["parked"] == 20 and barge.balanced()["dead_lettered"] == 20
+    parked = os.listdir(os.path.join(barge.data_dir, "dead-letters", "parked"))
+    assert [name for name in parked if name.endswith(".seg")] and not [n for n in parked if os.path.getsize(
+        os.path.join(barge.data_dir, "dead-letters", "parked", n)) and n.endswith(".ndjson")]
+    # Over a restart on the full disk, too.
+    barge.restart(kill=True)
+    wait_until(lambda: barge.status()["output"]["parked"] == 20, 10, barge.status)
+    elastic.closed_indices.clear()
+    wait_until(lambda: len(elastic.store) == 40000, 60, lambda: f"{len(elastic.store)} {barge.status()}")
+    barge.wait_drained()
+    check_exactly_once(elastic.documents(), {"app-1": 40000})
+    wait_until(lambda: barge.status()["output"]["parked"] == 0 and not os.listdir(os.path.join(barge.data_dir, "replay")), 10, barge.status)
+
+
+@pytest.mark.limit(120)
+def test_dead_letters_at_their_quota_do_not_hide_that_an_index_accepts_again(lab):
+    """Neither parked nor delivered for want of room: the index is tried on, and goes when it opens."""
+    elastic, docker = lab.elastic(), lab.docker()
+    container = docker.container("app-1")
+    barge = lab.barge(lab.config(elastic, docker, dead_letters={"max_size": "1MiB"}, output={"elasticsearch": {"park_after": "1s"}}))
+    elastic.closed_indices["microservices-2018.11.23"] = CLOSED
+    base = 1542963600 * 10**9
+    for i in range(6000):
+        container.write(line("app-1", i, 300), at_ns=base + i)
+    wait_until(lambda: "dead_letters.max_size" in barge.log(), 40, barge.status)
+    assert barge.balanced()["buffered"] > 1000
+    elastic.closed_indices.clear()
+    wait_until(lambda: len(elastic.store) == 6000, 60, lambda: f"{len(elastic.store)} {barge.status()}")
+    barge.wait_drained()
+    check_exactly_once(elastic.documents(), {"app-1": 6000})

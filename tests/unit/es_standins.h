@@ -32,6 +32,7 @@ struct buffer {
     struct buffer_cursor frontier;
     struct buffer_outcome total;
     uint64_t max_bytes, bytes;
+    bool full;
     void (*on_data)(void *arg);
     void *arg;
 };
@@ -183,7 +184,7 @@ void buffer_advance(struct buffer *b, struct buffer_cursor to, const struct buff
 void buffer_stats(struct buffer *b, struct buffer_stats *s)
 {
     pthread_mutex_lock(&b->lock);
-    *s = (struct buffer_stats){.max_bytes = b->max_bytes, .bytes = b->bytes};
+    *s = (struct buffer_stats){.max_bytes = b->max_bytes, .bytes = b->bytes, .full = b->full};
     s->buffered = b->n - b->frontier.seq;
     pthread_mutex_unlock(&b->lock);
 }
@@ -221,6 +222,10 @@ struct dead_letters {
     atomic_size_t unparked;
     atomic_bool refuses;
     uint64_t parked_before; /* by an earlier life */
+    struct dead_letter_stretch kept[64];
+    size_t n_kept;
+    atomic_uint_fast64_t kept_records;
+    atomic_bool keeps_nothing;
 };
 
 static struct dead_letters letters;
@@ -270,6 +275,24 @@ int dead_letters_add(struct dead_letters *d, const struct buffer_record *r, stru
 int dead_letters_park(struct dead_letters *d, const struct buffer_record *r, struct bytes reason)
 {
     return letter_add(d, r, reason, true);
+}
+
+/* Whole segments: all but the last are there. The records are not copied: it is their segment that
+ * is kept. */
+int dead_letters_keep(struct dead_letters *d, struct buffer *b, const struct dead_letter_stretch *s)
+{
+    if (d->keeps_nothing || s->segment == (b->n - 1) / SEGMENT_RECORDS) {
+        errno = EAGAIN;
+        return -1;
+    }
+    ASSERT(d->n_kept < ARRAY_LEN(d->kept) && s->records > 0 &&
+           s->records <= s->last - s->first + 1);
+    for (uint64_t seq = s->first; seq <= s->last; seq++)
+        ASSERT(b->list[seq].segment == s->segment);
+    d->kept[d->n_kept] = *s;
+    d->kept[d->n_kept++].index = BYTES_NONE;
+    d->kept_records += s->records;
+    return 0;
 }
 
 int dead_letters_sync(struct dead_letters *d)

@@ -603,6 +603,112 @@ static void test_who_holds_half_the_buffer_is_parked(void **state)
     assert_true(letters.list[0].parked);
 }
 
+/* ---- a disk that takes no byte more ---- */
+
+/* 16 records a for every 500 of a segment, in the first four; the rest is b's. */
+static unsigned put_segments(struct fixture *f)
+{
+    unsigned a = 0;
+
+    for (unsigned i = 0; i < 10 * SEGMENT_RECORDS; i++) {
+        bool is_a = i < 4 * SEGMENT_RECORDS && i % SEGMENT_RECORDS % 31 == 3;
+
+        a += is_a;
+        put(f, i, 1, is_a ? "a-1" : "b-1", "");
+    }
+    return a;
+}
+
+/* The segments in which a closed index has records become dead letters as they are; those behind
+ * can go. */
+static void test_a_full_disk_with_a_closed_index(void **state)
+{
+    struct fixture *f = *state;
+    unsigned a = put_segments(f);
+
+    atomic_store(&well, false);
+    f->server.on_item = closed_a;
+    f->buffer->full = true;
+    letters.refuses = true;
+    start(f);
+    UNTIL_EACH(f, reached(f, 10 * SEGMENT_RECORDS), stage_jump(100));
+    assert_int_equal(letters.n, 0);
+    assert_int_equal(letters.n_kept, 4);
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(letters.kept[i].segment, i);
+        assert_int_equal(letters.kept[i].first, i * SEGMENT_RECORDS + 3);
+        assert_int_equal(letters.kept[i].last, i * SEGMENT_RECORDS + 3 + 31 * 16);
+    }
+    assert_int_equal(letters.kept_records, a);
+    assert_int_equal(metric_get(M_OUT_PARKED), a);
+    check_books(f, 10 * SEGMENT_RECORDS - a, 0, a);
+    /* It opens: a copy of one of its records shows it. */
+    atomic_store(&well, true);
+    UNTIL_EACH(f, metric_get(M_OUT_PARKED) == 0, stage_jump(500));
+    assert_int_equal(letters.unparked,
+                     2); /* … and b's first success asked for what was parked before */
+    finish(f);
+}
+
+/* Neither a byte nor a segment can be kept: the lane waits, and is tried on. */
+static void test_nothing_can_be_parked(void **state)
+{
+    struct fixture *f = *state;
+
+    put_segments(f);
+    atomic_store(&well, false);
+    f->server.on_item = closed_a;
+    f->buffer->full = true;
+    letters.refuses = letters.keeps_nothing = true;
+    start(f);
+    UNTIL_EACH(f, f->server.created > 4900, stage_jump(100));
+    for (unsigned i = 0; i < 200; i++) {
+        stage_jump(500);
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
+    }
+    assert_false(reached(f, 4));
+    assert_int_equal(letters.n + letters.n_kept, 0);
+    atomic_store(&well, true);
+    UNTIL_EACH(f, reached(f, 10 * SEGMENT_RECORDS), stage_jump(500));
+    finish(f);
+    check_store(f, 10 * SEGMENT_RECORDS, NULL);
+    check_books(f, 10 * SEGMENT_RECORDS, 0, 0);
+}
+
+static int refuse_some(struct server *s, const struct server_item *i, const char **error)
+{
+    (void)s;
+    if (i->number % 700 != 5)
+        return 0;
+    *error = "{\"type\":\"illegal_argument_exception\",\"reason\":\"no\"}";
+    return 400;
+}
+
+/* Refused records hold the buffer no more than parked ones. Those of the segment that is written to
+ * wait. */
+static void test_a_full_disk_with_refused_records(void **state)
+{
+    struct fixture *f = *state;
+
+    put_segments(f);
+    f->server.on_item = refuse_some;
+    letters.refuses = true;
+    start(f);
+    /* 5, 705, …, 4905: the last one lies in the last segment. */
+    UNTIL_EACH(f, letters.kept_records == 7 && reached(f, 2800), stage_jump(100));
+    for (size_t i = 0; i < letters.n_kept; i++) {
+        assert_int_equal(letters.kept[i].first % 700, 5);
+        assert_int_equal(letters.kept[i].key, 0);
+    }
+    assert_false(reached(f, 4906));
+    letters.refuses = false;
+    UNTIL_EACH(f, reached(f, 5000), stage_jump(500));
+    finish(f);
+    check_books(f, 5000 - 8, 0, 8);
+    assert_int_equal(letters.n, 1);
+    assert_int_equal(letters.list[0].seq, 4905);
+}
+
 /* ---- answers ---- */
 
 static int odd_successes(struct server *s, const struct server_item *i, const char **error)
@@ -765,6 +871,9 @@ int main(void)
         TEST(test_a_closed_index_costs_the_others_nothing),
         TEST(test_more_indices_in_trouble_than_lanes),
         TEST(test_who_holds_half_the_buffer_is_parked),
+        TEST(test_a_full_disk_with_a_closed_index),
+        TEST(test_nothing_can_be_parked),
+        TEST(test_a_full_disk_with_refused_records),
         TEST(test_noop_and_failure_store),
         TEST(test_reordered_items),
         TEST(test_every_fate_in_random_order),

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "agent/inputs/replay.h"
+#include "outputs/dead_letters.h"
 #include "outputs/output.h"
 #include "tests/unit/buffer_fixture.h"
 
@@ -434,9 +435,263 @@ static void full_buffer_is_waited_for(void **state)
     end_stage(&s);
 }
 
+/* ---- segments that became dead letters ---- */
+
+#define KEPT_RECORDS 3000
+#define KEPT_INDICES 5
+
+/* A buffer with records 0 … of five indices in turn, in segments of 256 KiB; where each lies. */
+static struct buffer *source(const char *dir, uint64_t segments[KEPT_RECORDS])
+{
+    struct error e;
+    bool newer;
+    struct buffer *b = buffer_open(
+        &(struct buffer_options){
+            .dir = dir, .max_bytes = 8 << 20, .segment_bytes = 256 << 10, .sync_ms = 1},
+        &newer, &e);
+    struct buffer_cursor c = buffer_frontier(b);
+    size_t cap = 8 << 20, got, need, n = 0;
+    char *to = malloc(cap);
+    uint64_t lost;
+
+    for (uint64_t k = 0; k < KEPT_RECORDS; k++) {
+        char *room = buffer_reserve(b, BUFFER_CAN_WAIT, 1000), index[32];
+        uint8_t id[BUFFER_ID_BYTES];
+
+        assert_non_null(room);
+        memset(room, 'd', 1000);
+        room[snprintf(room, 1000, "%llu", (unsigned long long)k)] = ' ';
+        fixture_id(k, id);
+        snprintf(index, sizeof index, "logs-%llu", (unsigned long long)(k % KEPT_INDICES));
+        buffer_append(b, BUFFER_CAN_WAIT, id, bytes_str(index), BUFFER_OWES_SYNC, 1000);
+        if (k % 50 == 49)
+            assert_int_equal(buffer_commit(b), 0);
+    }
+    while ((got = buffer_read(b, &c, to, cap, &lost, &need)) > 0) {
+        struct buffer_record r;
+        size_t at = 0;
+
+        while (buffer_next(to, got, &at, &r))
+            segments[n++] = r.at.segment;
+    }
+    assert_int_equal(n, KEPT_RECORDS);
+    free(to);
+    while (buffer_durable(b).segment < segments[n - 1])
+        usleep(1000);
+    return b;
+}
+
+/* First and last record in the second segment of the source. */
+static void second(const uint64_t segments[KEPT_RECORDS], struct dead_letter_stretch *s)
+{
+    for (s->first = 0; segments[s->first] == segments[0];)
+        s->first++;
+    s->segment = segments[s->first];
+    for (s->last = s->first; segments[s->last + 1] == s->segment;)
+        s->last++;
+}
+
+struct parked {
+    unsigned files;
+    uint64_t records;
+    char index[32];
+    uint64_t number;
+};
+
+static void count_parked(void *arg, const struct buffer_record *one, uint64_t records)
+{
+    struct parked *p = arg;
+
+    p->files++;
+    p->records += records;
+    snprintf(p->index, sizeof p->index, "%.*s", (int)one->index.n, one->index.p);
+    p->number = fixture_number(one);
+}
+
+/* Numbers of what is in the stage's buffer, each with its own bytes. */
+static size_t numbers_in(struct stage *s, uint64_t numbers[KEPT_RECORDS])
+{
+    struct buffer_cursor c = buffer_frontier(s->buffer);
+    size_t cap = 8 << 20, got, need, n = 0;
+    char *to = malloc(cap), wanted[32];
+    uint64_t lost;
+
+    while ((got = buffer_read(s->buffer, &c, to, cap, &lost, &need)) > 0) {
+        struct buffer_record r;
+        size_t at = 0;
+
+        while (buffer_next(to, got, &at, &r)) {
+            numbers[n] = fixture_number(&r);
+            snprintf(wanted, sizeof wanted, "%llu ", (unsigned long long)numbers[n]);
+            assert_int_equal(r.document.n, 1000);
+            assert_memory_equal(r.document.p, wanted, strlen(wanted));
+            snprintf(wanted, sizeof wanted, "logs-%llu",
+                     (unsigned long long)(numbers[n++] % KEPT_INDICES));
+            assert_true(bytes_is(r.index, wanted));
+        }
+    }
+    free(to);
+    return n;
+}
+
+static bool no_segments(struct stage *s)
+{
+    char names[256][64];
+
+    return fixture_list(s->replay, ".seg", names) == 0 && all_gone(s);
+}
+
+/* A segment is kept for one index, the buffer deletes its own name, the index accepts again:
+ * exactly that index's records of that stretch come back, over restarts too. */
+static void kept_segments_are_replayed(void **state)
+{
+    static uint64_t segments[KEPT_RECORDS], numbers[KEPT_RECORDS];
+    struct dead_letter_stretch part = {.index = BYTES_LITERAL("logs-3")}, whole, other;
+    char dir[240], parked[240], names[256][64];
+    struct parked found = {0};
+    struct dead_letters *d;
+    struct buffer *b;
+    struct error e;
+    struct stage s;
+    size_t n, want = 0;
+
+    (void)state;
+    make_stage(&s);
+    snprintf(dir, sizeof dir, "%s/source", s.top);
+    snprintf(parked, sizeof parked, "%s/dead-letters/parked", s.top);
+    b = source(dir, segments);
+    d = dead_letters_open(
+        s.top, &(struct dead_letter_settings){.max_bytes = 600 << 10, .max_age_ms = 1000000}, &e);
+    assert_non_null(d);
+    second(segments, &part);
+    whole = part;
+    /* In two steps: the second makes the stretch longer, under one name. */
+    part.last = part.first + 20;
+    part.records = 4;
+    assert_int_equal(dead_letters_keep(d, b, &part), 0);
+    part.last = whole.last - 7;
+    part.first = part.last - 30;
+    part.records = 6;
+    assert_int_equal(dead_letters_keep(d, b, &part), 0);
+    assert_int_equal(fixture_list(parked, ".seg", names), 1);
+    /* The same file for another index is no byte more; another segment is too much for the quota;
+     * the last one is still written to. */
+    other = whole;
+    other.index = BYTES_LITERAL("logs-1");
+    other.records = 1;
+    assert_int_equal(dead_letters_keep(d, b, &other), 0);
+    assert_int_equal(fixture_list(parked, ".seg", names), 2);
+    other.first = whole.last + 1;
+    other.last = whole.last + KEPT_INDICES;
+    other.segment = segments[other.first];
+    assert_int_equal(dead_letters_keep(d, b, &other), 0);
+    other.segment++;
+    assert_int_equal(dead_letters_keep(d, b, &other), -1);
+    assert_int_equal(errno, ENOSPC);
+    other.segment = MAX(segments[KEPT_RECORDS - 1], buffer_end(b).segment);
+    assert_int_equal(dead_letters_keep(d, b, &other), -1);
+    assert_int_equal(errno, EAGAIN);
+    assert_int_equal(fixture_list(parked, ".seg", names), 3);
+    /* Everything is finished: the buffer deletes what is its own. */
+    buffer_advance(b, (struct buffer_cursor){buffer_end(b), KEPT_RECORDS},
+                   &(struct buffer_outcome){.delivered = KEPT_RECORDS - 10, .dead_lettered = 10});
+    while (fixture_list(dir, ".seg", names) > 1) {
+        assert_int_equal(buffer_commit(b), 0);
+        usleep(1000);
+    }
+    buffer_close(b);
+    dead_letters_close(d);
+    /* The next life. */
+    d = dead_letters_open(
+        s.top, &(struct dead_letter_settings){.max_bytes = 1 << 20, .max_age_ms = 1000000}, &e);
+    dead_letters_parked(d, count_parked, &found);
+    assert_int_equal(found.files, 3);
+    assert_int_equal(found.records, 4 + 6 + 2);
+    assert_int_equal(dead_letters_unpark(d, BYTES_LITERAL("logs-3")), 0);
+    assert_int_equal(fixture_list(parked, ".seg", names), 2);
+    dead_letters_close(d);
+    for (unsigned lives = 0; lives < 3; lives++) {
+        s.max_turns = 1;
+        run_until(&s, never);
+        stop(&s);
+        start(&s);
+    }
+    s.max_turns = 0;
+    run_until(&s, no_segments);
+    n = numbers_in(&s, numbers);
+    for (uint64_t k = whole.first; k <= whole.last - 7; k++)
+        if (k % KEPT_INDICES == 3)
+            assert_true(want < n && numbers[want++] == k);
+    assert_int_equal(n, want);
+    end_stage(&s);
+}
+
+/* Refused records of a segment: their stretch, whatever the index; by the command of a person. What
+ * is no segment, or a damaged one, stops nothing. */
+static void kept_segments_of_refused_records(void **state)
+{
+    static uint64_t segments[KEPT_RECORDS], numbers[KEPT_RECORDS];
+    struct dead_letter_stretch some = {0};
+    struct strbuf text = {0};
+    char dir[240], path[300], names[256][64];
+    struct dead_letters *d;
+    struct buffer *b;
+    struct error e;
+    struct stage s;
+    size_t n;
+    int fd;
+
+    (void)state;
+    make_stage(&s);
+    snprintf(dir, sizeof dir, "%s/source", s.top);
+    b = source(dir, segments);
+    d = dead_letters_open(
+        s.top, &(struct dead_letter_settings){.max_bytes = 8 << 20, .max_age_ms = 1000000}, &e);
+    second(segments, &some);
+    some.first += 10;
+    some.last = some.first + 9;
+    some.records = 2;
+    assert_int_equal(dead_letters_keep(d, b, &some), 0);
+    dead_letters_close(d);
+    buffer_close(b);
+    /* A byte of the fourth of them is flipped. */
+    snprintf(path, sizeof path, "%s/dead-letters", s.top);
+    assert_int_equal(fixture_list(path, ".seg", names), 1);
+    snprintf(path, sizeof path, "%s/dead-letters/%s", s.top, names[0]);
+    fd = open(path, O_RDWR);
+    {
+        static char bytes[300 << 10];
+        ssize_t size = pread(fd, bytes, sizeof bytes, 0);
+        char wanted[32];
+        char *at;
+
+        snprintf(wanted, sizeof wanted, "%llu dd", (unsigned long long)some.first + 3);
+        at = memmem(bytes, (size_t)size, wanted, strlen(wanted));
+        assert_non_null(at);
+        at[500] ^= 1;
+        assert_int_equal(pwrite(fd, bytes, (size_t)size, 0), size);
+    }
+    close(fd);
+    strbuf_add_str(&text, "no segment");
+    put(&s, "0000000000000000-1-0-9-9.seg", &text);
+    put(&s, "nonsense.seg", &text);
+    assert_int_equal(dead_letters_replay(s.top, NULL, &e), 1);
+    run_until(&s, no_segments);
+    n = numbers_in(&s, numbers);
+    assert_int_equal(n, 9);
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(numbers[i], some.first + i + (i >= 3));
+    assert_true(is_there(&s, "0000000000000000-1-0-9-9.seg.invalid"));
+    assert_true(is_there(&s, "nonsense.seg.invalid"));
+    strbuf_fini(&text);
+    end_stage(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(kept_segments_are_replayed),
+        cmocka_unit_test(kept_segments_of_refused_records),
         cmocka_unit_test(letters_go_in_and_the_file_goes),
         cmocka_unit_test(files_that_come_later_are_seen),
         cmocka_unit_test(restarts_lose_and_repeat_nothing),
