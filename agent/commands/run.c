@@ -8,6 +8,7 @@
 #include "agent/base/log.h"
 #include "agent/base/metrics.h"
 #include "agent/base/notify.h"
+#include "agent/base/startup_pages.h"
 #include "agent/base/strbuf.h"
 #include "agent/base/version.h"
 #include "agent/buffer/buffer.h"
@@ -586,6 +587,7 @@ static void tell_running(const struct agent *a)
              LOG_STR("data_dir", a->config->data_dir), LOG_STR("output", a->output_ops->name),
              LOG_STR("to", destination.p));
     strbuf_fini(&destination);
+    startup_pages_release();
     notify_state("READY=1");
 }
 
