@@ -91,6 +91,7 @@ static struct {
     bool fail_on[CRASH_CALLS], fail_any_on;
     bool any_failed;   /* fail_any_at came true */
     bool short_writes; /* a failing write writes half first */
+    bool nonsense;     /* what the power took was being written: it may hold anything */
     bool slow;         /* what fails takes its time, as disks do */
     bool no_inodes;    /* no new file can be made, though there is room */
     uint64_t room; /* bytes that may still be written behind the files' ends; UINT64_MAX: no end */
@@ -99,9 +100,7 @@ static struct {
      * write). */
     uint64_t stop_in; /* 0: not asked for */
     bool stop_half;
-    /* An fsync of a segment failed, and nobody can know but its caller: not the moment to be
-     * killed.
-     */
+    /* An fsync failed, and nobody can know but its caller: not the moment to be killed. */
     bool untold;
     enum crash_kind stop_kind;
     char stop_to[256];
@@ -461,7 +460,7 @@ static void crash_write_out(const char *to, const char *path, ino_t ino,
             keep = crash_keep(kind, percent);
         if ((f->dirty[s] && keep) || (f->lost[s] && kind == CRASH_ALL_KEPT)) {
             memcpy(out + at, bytes + at, m);
-            if (kind == CRASH_SOME_KEPT && at >= f->durable_n && crash_random(40) == 0)
+            if (crash.nonsense && at >= f->durable_n && crash_random(40) == 0)
                 for (size_t i = 0; i < m; i++)
                     out[at + i] = (char)crash_random(256);
             n = n > at + m ? n : at + m;
@@ -853,7 +852,7 @@ static int crash_sync_(int fd)
             f->lost[s] = f->lost[s] || f->dirty[s];
             f->dirty[s] = false;
         }
-        crash.untold = crash.untold || crash_is(fd, ".seg");
+        crash.untold = crash.untold || crash_is(fd, ".seg") || crash_is(fd, "/all.ndjson");
         return -1;
     }
     /* The descriptor itself may be for writing only. */
@@ -900,6 +899,8 @@ static int crash_truncate_(int fd, off_t n)
     crash_point("truncate", NULL, fd, NULL, 0, 0);
     if (crash_fails(CRASH_TRUNCATE))
         return -1;
+    if (crash_is(fd, "/all.ndjson"))
+        crash.untold = false; /* it is cut away */
     fstat(fd, &before);
     rc = ftruncate(fd, n);
     fstat(fd, &after);

@@ -403,6 +403,7 @@ static void run_seed(uint64_t seed, unsigned lives, bool faults)
         crash_random(2);
     crash.on_stop = note_end;
     crash_start(dir);
+    crash.nonsense = seed % 2;
     snprintf(next, sizeof next, "%.200s-next", dir);
     for (unsigned life = 0; life < lives; life++) {
         b = begin_life(dir, next);
