@@ -176,6 +176,10 @@ coverage: deps-test ## lines that the unit and integration tests reach, per fold
 	    test-unit test-integration
 	$(PYTHON) -B tests/lint/coverage.py $(BUILD)/coverage $(SRC)
 
+.PHONY: mutants
+mutants: deps-test ## takes each rule of tests/mutants/rules.py out and asks the unit tests (half an hour; RULE=F2 some)
+	$(PYTHON) -B tests/mutants/run.py $(BUILD) "$(RULE)"
+
 .PHONY: fuzz
 fuzz: deps-fuzz ## every fuzz target for FUZZ_SECONDS=60, as many at a time as there are cores
 	@$(MAKE) --no-print-directory -j$$(nproc) BUILD=$(FUZZ_BUILD) CC=clang SANITIZE=fuzzer-no-link,address,undefined OPT=-O1 run-fuzz

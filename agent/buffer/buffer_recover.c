@@ -245,6 +245,40 @@ static bool adopt_headless(int dir, struct buffer_segment *g)
     return ok;
 }
 
+/* How many records of g verify under a segment number. */
+static uint64_t verified(int dir, const struct buffer_segment *g, uint32_t key)
+{
+    enum buffer_scan_result got;
+    struct buffer_scan s;
+    struct buffer_head h;
+    uint64_t n = 0;
+    int fd = open_segment(dir, g);
+
+    if (fd < 0)
+        return 0;
+    buffer_scan_init(&s, fd, key, BUFFER_FORMAT_HEADER, g->size);
+    while ((got = buffer_scan_next(&s, &h)) != BUFFER_SCAN_END) {
+        n += got == BUFFER_SCAN_RECORD;
+        if (got == BUFFER_SCAN_BAD_HEAD)
+            buffer_scan_resync(&s, 0, UINT64_MAX);
+    }
+    buffer_scan_fini(&s);
+    io_close(fd);
+    return n;
+}
+
+/* A whole header that says another number than the name: the file was renamed, or another's header
+ * was written here. Its records tell. */
+static void check_name(int dir, struct buffer_segment *g, const uint8_t salt[BUFFER_FORMAT_SALT])
+{
+    uint32_t key = buffer_format_key(salt, g->name);
+
+    if (verified(dir, g, g->key) >= verified(dir, g, key))
+        return;
+    *g = (struct buffer_segment){
+        .number = g->name, .name = g->name, .key = key, .size = g->size, .fd = -1};
+}
+
 static int by_number(const void *a, const void *b)
 {
     const struct buffer_segment *x = *(struct buffer_segment *const *)a;
@@ -266,6 +300,8 @@ static void sort_out(int dir, struct candidates *c, struct buffer_recovered *r)
 
         buffer_segment_name(name, g->name, "seg");
         g->key = buffer_format_key(r->salt, g->number);
+        if (g->header_ok && g->number != g->name)
+            check_name(dir, g, r->salt);
         if (g->header_ok && memcmp(c->p[i].header.salt, r->salt, BUFFER_FORMAT_SALT) != 0) {
             leave(r, name, g->size, BUFFER_LEFT_FOREIGN);
         } else if (!g->header_ok && !adopt_headless(dir, g)) {

@@ -460,7 +460,8 @@ static void crash_write_out(const char *to, const char *path, ino_t ino,
             keep = crash_keep(kind, percent);
         if ((f->dirty[s] && keep) || (f->lost[s] && kind == CRASH_ALL_KEPT)) {
             memcpy(out + at, bytes + at, m);
-            if (crash.nonsense && at >= f->durable_n && crash_random(40) == 0)
+            if (crash.nonsense && kind == CRASH_SOME_KEPT && at >= f->durable_n &&
+                crash_random(40) == 0)
                 for (size_t i = 0; i < m; i++)
                     out[at + i] = (char)crash_random(256);
             n = n > at + m ? n : at + m;

@@ -10,6 +10,7 @@
 #include "tests/unit/buffer_fixture.h"
 
 #include "agent/base/log.h"
+#include "agent/buffer/buffer_state.h"
 
 #define DOC 40
 
@@ -190,6 +191,271 @@ static void test_every_bit_flipped(void **state)
     /* Most bits lie in a record. */
     assert_int_equal(worst, 1);
     assert_true(hit > (uint64_t)n * 8 / 2);
+    fixture_done(dir);
+}
+
+/* The same without a state: what no commit calls durable ends the log. */
+static void test_every_bit_flipped_behind_the_mark(void **state)
+{
+    char *dir = fixture_dir(), copy[256], path[256];
+    uint64_t shorter = 0;
+    (void)state;
+
+    fill(dir, 23, 0);
+    in(path, dir, "state");
+    assert_int_equal(unlink(path), 0);
+    snprintf(copy, sizeof copy, "%s2", dir);
+    off_t n = size_of(only_segment(dir, path));
+    for (off_t bit = 0; bit < n * 8; bit += 3) {
+        fixture_copy(dir, copy);
+        flip(only_segment(copy, path), bit / 8, (int)(bit % 8));
+        struct result r = drain(copy);
+        /* What a later commit knows to have been durable is damaged, and counted. */
+        assert_in_range(r.lost, 0, 1);
+        assert_true(r.records + r.lost <= 23);
+        if (r.lost == 0)
+            assert_true(r.records == 23 || r.records % 5 == 0);
+        /* What is not there is read again. */
+        assert_true(r.position <= (long)(r.records + r.lost) - 1);
+        shorter += r.records < 22;
+    }
+    assert_true(shorter > 0);
+    fixture_done(dir);
+}
+
+/* A durable segment cut at every length: what stands before the cut is read, the rest is counted.
+ */
+static void test_durable_cut_at_every_length(void **state)
+{
+    char *dir = fixture_dir(), copy[256], path[256];
+    uint64_t before = 0;
+    (void)state;
+
+    fill(dir, 23, 0);
+    snprintf(copy, sizeof copy, "%s2", dir);
+    off_t n = size_of(only_segment(dir, path));
+    for (off_t cut = 0; cut <= n; cut++) {
+        fixture_copy(dir, copy);
+        assert_int_equal(truncate(only_segment(copy, path), cut), 0);
+        struct result r = drain(copy);
+        assert_int_equal(r.records + r.lost, 23);
+        assert_true(r.records >= before);
+        assert_true(r.records == 0 || r.last == r.records - 1);
+        before = r.records;
+    }
+    assert_int_equal(before, 23);
+    fixture_done(dir);
+}
+
+/* Stretches of zeros, in one segment of several, wherever they begin: lost is what they touch. */
+static void test_zeroed_stretches(void **state)
+{
+    static const char zeros[8192];
+    char *dir = fixture_dir(), copy[256], path[256], names[256][64];
+    (void)state;
+
+    fill(dir, 600, 16 << 10);
+    snprintf(copy, sizeof copy, "%s2", dir);
+    size_t n = fixture_list(dir, ".seg", names);
+    assert_true(n > 3);
+    in(path, dir, names[1]);
+    off_t size = size_of(path);
+    for (size_t i = 0; i < 3; i++) {
+        size_t stretch = i == 0 ? 512 : i == 1 ? 4096 : 8192;
+
+        for (off_t at = 0; at < size; at += i == 0 ? 97 : 511) {
+            fixture_copy(dir, copy);
+            in(path, copy, names[1]);
+            int fd = open(path, O_WRONLY);
+            size_t m = MIN(stretch, (size_t)(size - at));
+            assert_int_equal(pwrite(fd, zeros, m, at), m);
+            close(fd);
+            struct result r = drain(copy);
+            assert_int_equal(r.records + r.lost, 600);
+            /* A record has at least 28 + 1 + 18 + 9 bytes; one may be hit at either end. */
+            assert_true(r.lost <= m / 56 + 2);
+            if (m == 8192)
+                assert_true(r.lost > 8192 / 200);
+        }
+    }
+    /* Whole files of zeros, all of them. */
+    fixture_copy(dir, copy);
+    for (size_t k = 0; k < n; k++) {
+        in(path, copy, names[k]);
+        off_t whole = size_of(path);
+        assert_int_equal(truncate(path, 0), 0);
+        assert_int_equal(truncate(path, whole), 0);
+    }
+    struct result r = drain(copy);
+    assert_int_equal(r.records, 0);
+    fixture_done(dir);
+}
+
+/* Any single bit of any of several segments, and a sector of one written over another's. */
+static void test_random_bits_and_misdirected_sectors(void **state)
+{
+    char *dir = fixture_dir(), copy[256], path[256], from[256], names[256][64], sector[512];
+    uint64_t x = 88172645463325252u;
+    (void)state;
+
+    fill(dir, 400, 8 << 10);
+    snprintf(copy, sizeof copy, "%s2", dir);
+    size_t n = fixture_list(dir, ".seg", names);
+    for (int round = 0; round < 600; round++) {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        fixture_copy(dir, copy);
+        in(path, copy, names[(x >> 8) % n]);
+        in(from, copy, names[(x >> 16) % n]);
+        off_t size = MIN(size_of(path), size_of(from));
+        off_t at = (off_t)(x >> 24) % size;
+        if (round % 2) {
+            flip(path, at, (int)(x % 8));
+        } else {
+            int a = open(from, O_RDONLY), b = open(path, O_WRONLY);
+            ssize_t got;
+
+            at -= at % (off_t)sizeof sector;
+            got = pread(a, sector, sizeof sector, at);
+            assert_int_equal(pwrite(b, sector, (size_t)got, at), got);
+            close(a);
+            close(b);
+        }
+        struct result r = drain(copy); /* whole, in order, none twice */
+        assert_int_equal(r.records + r.lost, 400);
+        assert_true(r.lost <= (round % 2 ? 1 : 512 / 56 + 2));
+    }
+    fixture_done(dir);
+}
+
+/* Lengths that no writer wrote under a checksum that is right: neither memory nor time goes with
+ * them. */
+static void test_lengths_that_lie(void **state)
+{
+    static const uint32_t lengths[] = {0,       1,          17,         18,        64u << 20,
+                                       1 << 20, 0x7fffffff, 0x80000000, 0xffffffff};
+    char *dir = fixture_dir(), copy[256], path[256], disk[8192];
+    (void)state;
+
+    fill(dir, 23, 0);
+    snprintf(copy, sizeof copy, "%s2", dir);
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        struct buffer_header header;
+        struct buffer_head h;
+
+        fixture_copy(dir, copy);
+        int fd = open(only_segment(copy, path), O_RDWR);
+        ssize_t have = pread(fd, disk, sizeof disk, 0);
+        assert_true(buffer_format_header_get(disk, &header));
+        uint32_t key = buffer_format_key(header.salt, header.number);
+        uint64_t at = header.data_start;
+        for (int k = 0; k < 7; k++) { /* the 8th record or commit */
+            assert_true(buffer_format_head_get(disk + at, key, &h));
+            at += buffer_format_size(&h);
+        }
+        assert_true(at + BUFFER_FORMAT_HEAD < (uint64_t)have);
+        buffer_format_head_read(disk + at, &h);
+        h.length = lengths[i];
+        buffer_format_head_put(disk + at, key, &h);
+        assert_int_equal(pwrite(fd, disk + at, BUFFER_FORMAT_HEAD, (off_t)at), BUFFER_FORMAT_HEAD);
+        close(fd);
+        struct result r = drain(copy);
+        assert_int_equal(r.records + r.lost, 23);
+        assert_in_range(r.lost, 1, 2);
+    }
+    fixture_done(dir);
+}
+
+/* What is damaged is kept for a look when its segment goes, and no more of it than its share. */
+static void test_damaged_segments_are_kept(void **state)
+{
+    char *dir = fixture_dir(), path[256], names[256][64];
+    uint64_t kept = 0;
+    (void)state;
+
+    fill(dir, 1200, 8 << 10);
+    size_t n = fixture_list(dir, ".seg", names);
+    in(path, dir, names[1]);
+    off_t size = size_of(path);
+    flip(path, size / 2, 3);
+    struct result r = drain(dir);
+    assert_int_equal(r.lost, 1);
+    n = fixture_list(dir, ".bad", names);
+    assert_int_equal(n, 1);
+    in(path, dir, names[0]);
+    assert_int_equal(size_of(path), size);
+
+    /* All of them damaged, in a buffer of 1 MiB: an eighth of that. */
+    fixture_remove(dir);
+    struct buffer *b = fixture_open(dir, 1, 32 << 10);
+    for (uint64_t k = 0; k < 4000; k++) {
+        assert_true(fixture_append(b, BUFFER_CAN_WAIT, 0, k, DOC));
+        assert_true(k % 10 || buffer_commit(b) == 0);
+    }
+    buffer_close(b);
+    n = fixture_list(dir, ".seg", names);
+    assert_true(n > 8);
+    for (size_t i = 0; i < n; i++) {
+        in(path, dir, names[i]);
+        if (size_of(path) > 16 << 10)
+            flip(path, 16 << 10, 3);
+    }
+    b = fixture_open(dir, 1, 32 << 10);
+    struct buffer_cursor from = buffer_frontier(b), c = from;
+    static char to[1 << 20];
+    uint64_t lost, all_lost = 0;
+    size_t need, got;
+    do {
+        got = buffer_read(b, &c, to, sizeof to, &lost, &need);
+        all_lost += lost;
+    } while (got > 0);
+    buffer_advance(
+        b, c,
+        &(struct buffer_outcome){.delivered = c.seq - from.seq - all_lost, .damaged = all_lost});
+    assert_true(all_lost > 6);
+    buffer_close(b);
+    n = fixture_list(dir, ".bad", names);
+    assert_in_range(n, 2, 5);
+    for (size_t i = 0; i < n; i++) {
+        in(path, dir, names[i]);
+        kept += (uint64_t)size_of(path);
+    }
+    assert_true(kept <= (1 << 20) / 8);
+    fixture_done(dir);
+}
+
+/* Both slots whole: the later one, also where the number wraps; of equal ones either. */
+static void test_generations(void **state)
+{
+    static const struct {
+        uint64_t first, second;
+        int newer; /* -1: either */
+    } cases[] = {{1, 2, 1}, {2, 1, 0}, {UINT64_MAX, 0, 1}, {0, UINT64_MAX, 0}, {7, 7, -1}};
+    char *dir = fixture_dir(), path[256], slot[BUFFER_FORMAT_SLOT];
+    (void)state;
+
+    assert_int_equal(mkdir(dir, 0700), 0);
+    in(path, dir, "state");
+    int folder = open(dir, O_RDONLY | O_DIRECTORY), fd = open(path, O_RDWR | O_CREAT, 0600);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct buffer_state s = {.generation = cases[i].first, .reserved = 100}, got;
+        uint32_t newer;
+        unsigned which = 9;
+
+        buffer_format_slot_put(slot, &s);
+        assert_int_equal(pwrite(fd, slot, sizeof slot, 0), sizeof slot);
+        s = (struct buffer_state){.generation = cases[i].second, .reserved = 101};
+        buffer_format_slot_put(slot, &s);
+        assert_int_equal(pwrite(fd, slot, sizeof slot, 4096), sizeof slot);
+        assert_true(buffer_state_load(folder, &got, &which, &newer));
+        assert_int_equal(newer, 0);
+        assert_int_equal(got.reserved, 100 + which);
+        if (cases[i].newer >= 0)
+            assert_int_equal(which, cases[i].newer);
+    }
+    close(fd);
+    close(folder);
     fixture_done(dir);
 }
 
@@ -566,6 +832,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_torn_at_every_length),
         cmocka_unit_test(test_every_bit_flipped),
+        cmocka_unit_test(test_every_bit_flipped_behind_the_mark),
+        cmocka_unit_test(test_durable_cut_at_every_length),
+        cmocka_unit_test(test_zeroed_stretches),
+        cmocka_unit_test(test_random_bits_and_misdirected_sectors),
+        cmocka_unit_test(test_lengths_that_lie),
+        cmocka_unit_test(test_damaged_segments_are_kept),
+        cmocka_unit_test(test_generations),
         cmocka_unit_test(test_state_damaged),
         cmocka_unit_test(test_a_segment_in_the_middle),
         cmocka_unit_test(test_names_mixed_up),

@@ -1,0 +1,80 @@
+"""Takes each rule of rules.py out, one at a time, and asks the tests: run.py BUILD [WORD]
+
+In a copy of the tree below BUILD/mutants. Prints a row for each rule: what failed without it. WORD: only rules that hold it.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+from rules import RULES
+
+LIMIT_S = 240
+
+
+def copy_tree(to):
+    names = subprocess.run(["git", "ls-files", "-z", "Makefile", "agent", "parsers", "outputs", "tests/unit", "tests/support"],
+                           capture_output=True, text=True, check=True).stdout
+    for name in filter(None, names.split("\0")):
+        there = os.path.join(to, name)
+        os.makedirs(os.path.dirname(there) or to, exist_ok=True)
+        with open(name, "rb") as f:
+            text = f.read()
+        if not os.path.exists(there) or open(there, "rb").read() != text:
+            shutil.copyfile(name, there)
+
+
+def build(tree, tests):
+    targets = [f"build/unit/test_{t}" for t in tests]
+    return subprocess.run(["make", "-s", "-j2", "OPT=-O1", "CFLAGS=-O1", *targets], cwd=tree, capture_output=True, text=True)
+
+
+def first_failure(tree, tests):
+    """The test that failed, or None."""
+    for t in tests:
+        try:
+            done = subprocess.run([os.path.join(tree, "build/unit/test_" + t)], capture_output=True, text=True, errors="replace",
+                                  timeout=LIMIT_S, cwd=tree)
+        except subprocess.TimeoutExpired:
+            return f"test_{t}: does not end"
+        if done.returncode:
+            failed = re.search(r"\[  FAILED  \] (\w+)", done.stdout + done.stderr)
+            begun = re.findall(r"\[ RUN      \] (\w+)", done.stdout + done.stderr)
+            return f"test_{t}: " + (failed.group(1) if failed else (begun or ["?"])[-1])
+    return None
+
+
+def main(where, word):
+    tree = os.path.abspath(os.path.join(where, "mutants"))
+    copy_tree(tree)
+    rules = [r for r in RULES if word in r[0]]
+    every = sorted({t for r in rules for t in r[4]})
+    clean = build(tree, every)
+    failed = clean.stderr if clean.returncode else first_failure(tree, every)
+    if failed:
+        print("as they are, the tests do not pass: " + failed, file=sys.stderr)
+        return 1
+    survived = 0
+    print("| rule | kept in | without it fails |\n| --- | --- | --- |", flush=True)
+    for says, path, text, without, tests in rules:
+        there = os.path.join(tree, path)
+        with open(there, encoding="utf-8") as f:
+            whole = f.read()
+        if whole.count(text) != 1:
+            found = f"**the text stands there {whole.count(text)} times**"
+            survived += 1
+        else:
+            with open(there, "w", encoding="utf-8") as f:
+                f.write(whole.replace(text, without))
+            made = build(tree, tests)
+            found = "**does not compile** " + made.stderr[:300] if made.returncode else first_failure(tree, tests)
+            survived += found is None or made.returncode != 0
+            with open(there, "w", encoding="utf-8") as f:
+                f.write(whole)
+        print(f"| {says} | `{os.path.basename(path)}` | {found or '**nothing**'} |", flush=True)
+    return 1 if survived else 0
+
+
+sys.exit(main(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else ""))
