@@ -89,11 +89,13 @@ static struct {
     uint64_t calls[CRASH_CALLS], all_calls, fail_at[CRASH_CALLS], fail_any_at;
     int fail_errno[CRASH_CALLS], fail_any_errno;
     bool fail_on[CRASH_CALLS], fail_any_on;
-    bool any_failed;   /* fail_any_at came true */
-    bool short_writes; /* a failing write writes half first */
-    bool nonsense;     /* what the power took was being written: it may hold anything */
-    bool slow;         /* what fails takes its time, as disks do */
-    bool no_inodes;    /* no new file can be made, though there is room */
+    bool any_failed;        /* fail_any_at came true */
+    bool short_writes;      /* a failing write writes half first */
+    bool nonsense;          /* what the power took was being written: it may hold anything */
+    bool slow;              /* what fails takes its time, as disks do */
+    bool hang;              /* fsyncs do not return */
+    off_t bad_from, bad_to; /* of segments: these bytes cannot be read */
+    bool no_inodes;         /* no new file can be made, though there is room */
     uint64_t room; /* bytes that may still be written behind the files' ends; UINT64_MAX: no end */
     uint64_t seed;
     /* The end: before the call that brings stop_in to 0 (or in the middle of it, where it is a
@@ -394,6 +396,8 @@ static CRASH_UNUSED void crash_no_faults(void)
     crash.short_writes = false;
     crash.slow = false;
     crash.no_inodes = false;
+    crash.hang = false;
+    crash.bad_from = crash.bad_to = 0;
     crash.room = UINT64_MAX;
     pthread_mutex_unlock(&crash.lock);
 }
@@ -404,6 +408,15 @@ static CRASH_UNUSED void crash_fail(enum crash_call kind, uint64_t after, int er
     crash.fail_at[kind] = crash.calls[kind] + after;
     crash.fail_errno[kind] = error;
     crash.fail_on[kind] = on;
+    pthread_mutex_unlock(&crash.lock);
+}
+
+/* Bytes of segments that cannot be read. */
+static CRASH_UNUSED void crash_bad_sectors(off_t from, off_t to)
+{
+    pthread_mutex_lock(&crash.lock);
+    crash.bad_from = from;
+    crash.bad_to = to;
     pthread_mutex_unlock(&crash.lock);
 }
 
@@ -793,9 +806,20 @@ ssize_t io_read(int fd, void *to, size_t n)
     CRASH_LOCKED(ssize_t, crash_fails(CRASH_READ) ? -1 : read(fd, to, n));
 }
 
+static ssize_t crash_pread_(int fd, void *to, size_t n, off_t at)
+{
+    if (crash_fails(CRASH_READ))
+        return -1;
+    if (at < crash.bad_to && at + (off_t)n > crash.bad_from && crash_is(fd, ".seg")) {
+        errno = EIO;
+        return -1;
+    }
+    return pread(fd, to, n, at);
+}
+
 ssize_t io_pread(int fd, void *to, size_t n, off_t at)
 {
-    CRASH_LOCKED(ssize_t, crash_fails(CRASH_READ) ? -1 : pread(fd, to, n, at));
+    CRASH_LOCKED(ssize_t, crash_pread_(fd, to, n, at));
 }
 
 static ssize_t crash_pwrite_(int fd, const void *from, size_t n, off_t at)
@@ -868,6 +892,15 @@ static int crash_sync_(int fd)
 
 int io_fdatasync(int fd)
 {
+    bool hangs = true;
+
+    while (hangs) {
+        pthread_mutex_lock(&crash.lock);
+        hangs = crash.hang;
+        pthread_mutex_unlock(&crash.lock);
+        if (hangs)
+            usleep(500);
+    }
     CRASH_LOCKED(int, crash_sync_(fd));
 }
 

@@ -468,24 +468,234 @@ static void test_every_call_fails_once(void **state)
     fixture_done(dir);
 }
 
-/* A sector that cannot be read costs the records in it. */
+static void fill(struct buffer *b, uint64_t n, uint64_t each)
+{
+    for (uint64_t k = 0; k < n; k++) {
+        assert_true(fixture_append(b, BUFFER_CAN_WAIT, 0, k, DOC));
+        assert_true(k % each != each - 1 || buffer_commit(b) == 0);
+    }
+    assert_int_equal(buffer_commit(b), 0);
+}
+
+/* A passing trouble with reading costs nothing; a sector that cannot be read costs the records in
+ * it, in the running buffer and at a start. */
 static void test_unreadable(void **state)
 {
     char *dir = fixture_dir();
+    uint64_t lost, records;
     struct buffer *b;
     struct buffer_cursor c;
     (void)state;
 
     crash_start(dir);
     b = fixture_open(dir, 16 << 20, 0);
-    for (uint64_t k = 0; k < 100; k++)
-        assert_true(fixture_append(b, BUFFER_CAN_WAIT, 0, k, DOC));
-    assert_int_equal(buffer_commit(b), 0);
-    /* A passing trouble costs nothing. */
+    fill(b, 100, 10);
     crash_fail(CRASH_READ, 1, EIO, false);
     c = buffer_frontier(b);
     assert_int_equal(read_from(b, &c, 0), 100);
+    for (int life = 0; life < 2; life++) {
+        crash_bad_sectors(8192, 12288);
+        records = read_and_lost(b, &lost);
+        assert_int_equal(records + lost, 100);
+        /* 4 KiB of records of 250 bytes on average, at most 567; one more at either end. */
+        assert_in_range(lost, 4096 / 567, 4096 / 100);
+        buffer_close(b);
+        b = fixture_open(dir, 16 << 20, 0);
+    }
     crash_no_faults();
+    assert_int_equal(read_and_lost(b, &lost), 100);
+    assert_int_equal(lost, 0);
+    buffer_close(b);
+    fixture_done(dir);
+}
+
+/* A segment that is not ours to read: its records are counted, the others read, and it is kept. */
+static void test_not_ours_to_read(void **state)
+{
+    char *dir = fixture_dir(), names[256][64];
+    struct buffer_options o = {.dir = dir, .max_bytes = 16 << 20, .segment_bytes = 16 << 10};
+    uint64_t lost, records, kept = 0;
+    struct error e;
+    (void)state;
+
+    for (uint64_t n = 1; !kept; n++) {
+        struct buffer *b;
+
+        fixture_remove(dir);
+        crash_start(dir);
+        b = fixture_open(dir, 16 << 20, 16 << 10);
+        fill(b, 300, 10);
+        buffer_close(b);
+        crash_fail(CRASH_LOOK, n, EACCES, false);
+        b = buffer_open(&o, NULL, &e);
+        crash_no_faults();
+        if (!b)
+            continue; /* that was the folder itself */
+        records = read_and_lost(b, &lost);
+        assert_int_equal(records + lost, 300);
+        kept = fixture_list(dir, ".bad", names);
+        assert_int_equal(lost > 0, kept > 0);
+        buffer_close(b);
+        assert_true(n < 100);
+    }
+    fixture_done(dir);
+}
+
+/* While an fsync hangs, all else goes on: records go in and come out. */
+static void test_hanging_fsync(void **state)
+{
+    char *dir = fixture_dir();
+    struct buffer *b;
+    struct buffer_point was;
+    uint64_t k = 0, began;
+    (void)state;
+
+    crash_start(dir);
+    b = fixture_open(dir, 16 << 20, 256 << 10);
+    fill(b, 10, 10);
+    assert_true(fixture_wait(all_durable, b));
+    was = buffer_durable(b);
+    pthread_mutex_lock(&crash.lock);
+    crash.hang = true;
+    pthread_mutex_unlock(&crash.lock);
+    deliver_all(b);
+    began = clock_mono_ms();
+    for (k = 10; k < 4000; k++) {
+        assert_true(fixture_append(b, BUFFER_CANNOT_WAIT, 0, k, DOC));
+        assert_int_equal(buffer_commit(b), 0);
+    }
+    deliver_all(b);
+    assert_int_equal(buffer_frontier(b).seq, 4000);
+    /* Nothing was called fsynced meanwhile. */
+    assert_true(was.segment <= buffer_durable(b).segment);
+    assert_true(clock_mono_ms() - began < 10000);
+    crash_no_faults();
+    buffer_close(b);
+    fixture_done(dir);
+}
+
+static _Atomic int rooms;
+
+static void count_room(void *arg)
+{
+    (void)arg;
+    rooms++;
+}
+
+static bool room_was_told(void *arg)
+{
+    (void)arg;
+    return rooms > 0;
+}
+
+/* The disk refuses, in every way it knows; when it does no longer, the writer is told by itself and
+ * nothing is lost. With no inodes left the current segment grows on. */
+static void test_refusing_disk_is_tried_again(void **state)
+{
+    static const int errors[] = {ENOSPC, EDQUOT, EIO, EROFS, EFBIG};
+    char *dir = fixture_dir();
+    (void)state;
+
+    for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
+        struct buffer_options o = {
+            .dir = dir, .max_bytes = 16 << 20, .segment_bytes = 16 << 10, .on_room = count_room};
+        uint64_t k = 300, lost;
+        struct buffer *b;
+        struct error e;
+
+        fixture_remove(dir);
+        crash_start(dir);
+        b = buffer_open(&o, NULL, &e);
+        assert_non_null(b);
+        fill(b, k, 10);
+        crash_fail(CRASH_WRITE, 1, errors[i], true);
+        crash_fail(CRASH_OPEN, 1, errors[i], true);
+        assert_true(fixture_append(b, BUFFER_CAN_WAIT, 0, k++, DOC));
+        assert_int_equal(buffer_commit(b), -1);
+        assert_false(buffer_has_room(b, BUFFER_CAN_WAIT, 1));
+        /* What is there goes on being delivered. */
+        assert_int_equal(read_and_lost(b, &lost), 300);
+        fixture_balanced(b);
+        rooms = 0;
+        crash_no_faults();
+        assert_true(fixture_wait(room_was_told, NULL));
+        assert_int_equal(buffer_commit(b), 0);
+        assert_true(buffer_has_room(b, BUFFER_CAN_WAIT, 1));
+        assert_int_equal(read_and_lost(b, &lost), k);
+        buffer_close(b);
+    }
+    fixture_remove(dir);
+    crash_start(dir);
+    struct buffer *b = fixture_open(dir, 16 << 20, 16 << 10);
+    uint64_t lost;
+    pthread_mutex_lock(&crash.lock);
+    crash.no_inodes = true;
+    pthread_mutex_unlock(&crash.lock);
+    fill(b, 1000, 10);
+    assert_int_equal(read_and_lost(b, &lost), 1000);
+    crash_no_faults();
+    buffer_close(b);
+    fixture_done(dir);
+}
+
+static bool one_segment(void *arg)
+{
+    struct buffer *b = arg;
+    struct buffer_stats s;
+
+    buffer_commit(b);
+    buffer_stats(b, &s);
+    return s.segments == 1;
+}
+
+/* Files that cannot be deleted are counted as long as they are there, and go with the next start.
+ */
+static void test_undeletable(void **state)
+{
+    char *dir = fixture_dir(), names[256][64];
+    struct buffer_stats s;
+    struct buffer *b;
+    (void)state;
+
+    crash_start(dir);
+    b = fixture_open(dir, 16 << 20, 16 << 10);
+    fill(b, 300, 10);
+    crash_fail(CRASH_UNLINK, 1, EIO, true);
+    deliver_all(b);
+    assert_true(fixture_wait(one_segment, b));
+    assert_true(fixture_list(dir, ".seg", names) > 4);
+    buffer_stats(b, &s);
+    assert_true(s.bytes >= fixture_bytes(dir));
+    crash_no_faults();
+    buffer_close(b);
+    b = fixture_open(dir, 16 << 20, 16 << 10);
+    assert_true(fixture_wait(one_segment, b));
+    fill(b, 10, 10);
+    assert_int_equal(buffer_commit(b), 0);
+    buffer_close(b);
+    assert_true(fixture_list(dir, ".seg", names) <= 2);
+    fixture_done(dir);
+}
+
+/* A start reads the heads of durable segments, and not their records. */
+static void test_start_reads_little(void **state)
+{
+    char *dir = fixture_dir(), names[256][64];
+    struct buffer *b;
+    uint64_t reads, segments;
+    (void)state;
+
+    crash_start(dir);
+    b = fixture_open(dir, 64 << 20, 512 << 10);
+    fill(b, 40000, 100);
+    buffer_close(b);
+    segments = fixture_list(dir, ".seg", names);
+    assert_true(segments > 15);
+    crash_start(dir);
+    b = fixture_open(dir, 64 << 20, 512 << 10);
+    reads = calls(CRASH_READ);
+    /* Two of the state, one a head, and some of the last segment, 256 KiB each. */
+    assert_in_range(reads, segments, segments + 10);
     buffer_close(b);
     fixture_done(dir);
 }
@@ -500,6 +710,11 @@ int main(void)
         cmocka_unit_test(test_nothing_is_deleted_behind_the_states_back),
         cmocka_unit_test(test_every_call_fails_once),
         cmocka_unit_test(test_unreadable),
+        cmocka_unit_test(test_not_ours_to_read),
+        cmocka_unit_test(test_hanging_fsync),
+        cmocka_unit_test(test_refusing_disk_is_tried_again),
+        cmocka_unit_test(test_undeletable),
+        cmocka_unit_test(test_start_reads_little),
     };
 
     log_init(getenv("BUFFER_LOG") ? LOG_DEBUG : (enum log_level)(LOG_ERROR + 1), LOG_LOGFMT);
