@@ -342,7 +342,12 @@ static int check_owner(const char *path, bool or_root, struct error *e)
     struct stat st;
 
     if (stat(path, &st) < 0)
-        return errno == ENOENT ? 0 : error_set(e, "data_dir: %s: %s", path, strerror(errno));
+        return errno == ENOENT
+                   ? 0
+                   : error_set(e,
+                               "data_dir: %s: %s; run as root, or choose a folder where this user "
+                               "may write",
+                               path, strerror(errno));
     if (st.st_uid == own || (or_root && st.st_uid == 0))
         return 0;
     return error_set(e,

@@ -335,15 +335,21 @@ static int try_folder(const char *pattern, struct error *e)
 {
     struct strbuf path = {0};
     size_t fixed = strcspn(pattern, "%");
+    struct error why;
     int rc;
 
     while (fixed > 0 && pattern[fixed - 1] != '/')
         fixed--;
     strbuf_add_str(&path, fixed || pattern[0] == '/' ? "" : "./");
     strbuf_add(&path, pattern, fixed);
-    rc = day_file_make_folders(path.p, e);
+    rc = day_file_make_folders(path.p, &why);
     if (rc == 0 && faccessat(AT_FDCWD, path.p, W_OK | X_OK, AT_EACCESS) < 0)
-        rc = error_set(e, "nothing can be written to folder %s: %s", path.p, strerror(errno));
+        rc = error_set(&why, "nothing can be written to folder %s: %s", path.p, strerror(errno));
+    if (rc < 0)
+        error_set(e,
+                  "output.file.path: %s; run as root, or choose a folder where this user may "
+                  "write",
+                  why.text);
     strbuf_fini(&path);
     return rc;
 }

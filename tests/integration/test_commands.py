@@ -135,7 +135,10 @@ def test_what_cannot_start_names_its_setting(lab, tmp_path):
             ({}, "is used by another process; each agent needs a data_dir of its own"),
             ({**own, "status": running.config["status"]}, f'status.listen: cannot listen on {running.config["status"]["listen"]}'),
             (own, f"inputs.gelf.udp: cannot listen on {gelf}"),
-            ({**own, "data_dir": str(tmp_path / "file" / "x")}, "data_dir: cannot make the folder")]:
+            ({**own, "data_dir": str(tmp_path / "file" / "x")}, "data_dir: cannot make the folder"),
+            ({**own, "data_dir": str(tmp_path / "file")}, "Not a directory; run as root, or choose a folder"),
+            ({**own, "inputs": {"docker": "off", "gelf": "off"}, "output": {"file": {"path": str(tmp_path / "file" / "y" / "z.ndjson")}}},
+             "output.file.path: cannot make the folder")]:
         path = tmp_path / "second.yaml"
         path.write_text(json.dumps({**running.config, **changes}))
         done = program.run("run", "-c", path)
