@@ -5,7 +5,7 @@
  * BARGE_FAULTS="RULE; RULE…", where a RULE is
  *     stop CALL[@NAME] N [before|half|after]    SIGKILL at the Nth such call, counted from 1
  *     fail CALL[@NAME] N ERRNO [COUNT]          it and COUNT-1 more fail (0: all from there on)
- * CALL: create write sync dirsync truncate allocate rename unlink mkdir, or any of them. NAME:
+ * CALL: create write sync dirsync truncate allocate rename link unlink mkdir, or any of them. NAME:
  * pattern (fnmatch) for the last part of the path; of a rename, the new one. half: of a write, the
  * first half of its bytes reaches the file. A write that fails does so half-way, too.
  *
@@ -46,10 +46,24 @@
 #define MAX_RULES 16
 #define MAX_FILES 64
 
-enum call { CREATE, WRITE, SYNC, DIRSYNC, TRUNCATE, ALLOCATE, RENAME, UNLINK, MKDIR, ANY, CALLS };
+enum call {
+    CREATE,
+    WRITE,
+    SYNC,
+    DIRSYNC,
+    TRUNCATE,
+    ALLOCATE,
+    RENAME,
+    LINK,
+    UNLINK,
+    MKDIR,
+    ANY,
+    CALLS
+};
 
-static const char *const call_names[CALLS] = {"create",   "write",  "sync",   "dirsync", "truncate",
-                                              "allocate", "rename", "unlink", "mkdir",   "any"};
+static const char *const call_names[CALLS] = {"create",   "write",    "sync",   "dirsync",
+                                              "truncate", "allocate", "rename", "link",
+                                              "unlink",   "mkdir",    "any"};
 
 struct rule {
     enum call call;
@@ -580,6 +594,20 @@ static int do_rename(int dir, const char *from, int to_dir, const char *to)
 int io_rename(int dir, const char *from, int to_dir, const char *to)
 {
     LOCKED(int, do_rename(dir, from, to_dir, to));
+}
+
+static int do_link(int dir, const char *from, int to_dir, const char *to)
+{
+    struct rule *r = fault(LINK, -1, to);
+    int rc = FAILS(r) ? -1 : linkat(dir, from, to_dir, to, 0);
+
+    stop_after(r);
+    return rc;
+}
+
+int io_link(int dir, const char *from, int to_dir, const char *to)
+{
+    LOCKED(int, do_link(dir, from, to_dir, to));
 }
 
 static int do_unlink(int dir, const char *path)
