@@ -1,5 +1,6 @@
 #include "agent/inputs/docker_container.h"
 
+#include "agent/base/clock.h"
 #include "agent/base/io.h"
 #include "agent/base/log.h"
 #include "agent/base/metrics.h"
@@ -190,6 +191,13 @@ void docker_container_event(struct docker_container *c, uint32_t mask, const cha
         wake_file(c, index);
     if (compressed && (mask & IN_CLOSE_WRITE))
         docker_container_want_scan(c);
+}
+
+void docker_container_count_anew(struct docker_container *c)
+{
+    c->watched_since_ns = clock_wall_ns();
+    c->created_unseen = 0;
+    c->first_look = true;
 }
 
 void docker_container_hold(struct docker_container *c, const struct docker_held *held)

@@ -79,7 +79,7 @@ struct docker_container {
     uint64_t scan;            /* number of the last one */
     int64_t created_unseen;   /* live files that were announced minus those that were found */
     int64_t watched_since_ns; /* by the wall clock: from then on files are announced */
-    bool recount;             /* announcements were lost: those that are open do not count */
+    bool first_look;          /* the next scan is the first one since then */
     struct docker_inode config_inode; /* as it was read */
     struct docker_frame frame;
     struct docker_file *files; /* the oldest first */
@@ -103,6 +103,9 @@ void docker_container_wake(struct docker_container *c);
 
 /* An inotify event of its folder: mask and the name (may be empty). */
 void docker_container_event(struct docker_container *c, uint32_t mask, const char *name);
+
+/* From now on live files are announced, by events of its folder or by docker_holder. */
+void docker_container_count_anew(struct docker_container *c);
 
 /* Takes what docker_holder has found in its folder: closes or keeps the descriptors. */
 void docker_container_hold(struct docker_container *c, const struct docker_held *held);

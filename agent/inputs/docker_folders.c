@@ -176,13 +176,9 @@ static int watch(struct docker_folders *d, const char *path, uint32_t mask,
 static void hold_container(struct docker_folders *d, struct docker_container *c, const char *path)
 {
     if (c->follow == DOCKER_FOLLOWED && c->holder < 0) {
-        int64_t now = clock_wall_ns();
-
+        if (c->watch < 0)
+            docker_container_count_anew(c);
         c->holder = docker_holder_watch(d->holder, path, c->hex);
-        if (c->holder >= 0 || c->watch < 0) {
-            c->watched_since_ns = now;
-            c->created_unseen = 0;
-        }
         if (c->holder < 0 && d->holder && errno == ENOSPC)
             say_used_up(d);
     } else if (c->follow != DOCKER_FOLLOWED && c->holder >= 0) {
@@ -492,8 +488,7 @@ static void rescan_all(struct docker_folders *d)
     for (struct docker_container *c = d->shared->all; c; c = c->next_all) {
         if (c->folder && c->watch < 0)
             watch_container(d, c);
-        c->recount = true;
-        c->watched_since_ns = clock_wall_ns();
+        docker_container_count_anew(c);
         docker_container_want_config(c);
         docker_container_want_scan(c);
     }

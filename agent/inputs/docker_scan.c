@@ -213,13 +213,13 @@ static void insert(struct docker_container *c, struct docker_file *f)
     *at = f;
 }
 
-/* A file was found that had been announced, or will be: one that was made since its folder is
- * watched. The clock of births is a coarse one. */
+/* A file was found that had been announced, or will be: not one that stood there before its folder
+ * was watched. (The clock of births is a coarse one.) */
 static void settle_announcement(struct docker_container *c, const struct docker_file *f)
 {
     int64_t born = f->inode.btime_ns ? f->inode.btime_ns : f->inode.mtime_ns;
 
-    if (born >= c->watched_since_ns - BIRTH_SLACK_NS)
+    if (!c->first_look || born >= c->watched_since_ns - BIRTH_SLACK_NS)
         c->created_unseen--;
 }
 
@@ -479,10 +479,6 @@ static void forget_missing(struct docker_container *c, struct docker_file *list)
 /* Files that were announced and removed before they could be opened. */
 static void count_missed(struct docker_container *c)
 {
-    if (c->recount) {
-        c->created_unseen = 0;
-        c->recount = false;
-    }
     if (c->created_unseen <= 0)
         return;
     metric_add(M_DOCKER_MISSED, (uint64_t)c->created_unseen);
@@ -534,7 +530,7 @@ void docker_scan(struct docker_container *c, int folder)
         count_missed(c);
     }
     note_denied(c, s.denied);
-    c->first_seen = false;
+    c->first_seen = c->first_look = false;
     free(s.names);
     io_list_end(s.stream);
 }

@@ -24,6 +24,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -264,6 +265,7 @@ struct buffer_point buffer_durable(const struct buffer *b)
 static struct loop *stage_loop;
 static struct docker_input *stage_input;
 static struct docker_holder *stage_holder;
+static bool stage_no_holder;
 static struct docker_settings stage_settings;
 static char stage_dir[64];
 static bool (*stage_until)(void);
@@ -351,7 +353,7 @@ static void stage_start(void)
 
     map_copy(&stage.uncommitted, &stage.positions);
     stage_loop = loop_create();
-    stage_holder = docker_holder_start(stage_held, stage_loop);
+    stage_holder = stage_no_holder ? NULL : docker_holder_start(stage_held, stage_loop);
     stage_input = docker_input_start(&stage_settings, stage_loop, (struct intake *)(void *)&stage,
                                      stage_holder, &e);
     assert_non_null(stage_input);
@@ -591,8 +593,8 @@ static int stage_setup(void **state)
     stage.full = false;
     stage.room = UINT64_MAX;
     stage.no_commit = false;
-    stage_no_watches = false;
-    play_clock = 0;
+    stage_no_watches = stage_no_holder = false;
+    play_clock = stage_skew_ms = 0;
     for (size_t i = 0; i < METRIC_COUNT; i++)
         metric_set((enum metric)i, 0);
     return 0;

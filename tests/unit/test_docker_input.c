@@ -319,6 +319,11 @@ static void test_held_files_are_let_go(void **state)
     assert_text(1, "in the second file");
 }
 
+static bool read_or_missed(void)
+{
+    return stage.n + metric_get(M_DOCKER_MISSED) >= stage_want;
+}
+
 static void truncate_live(void)
 {
     char path[512];
@@ -656,6 +661,274 @@ static void test_live_file_removed_by_hand(void **state)
     play_line(stage_id, "in a new one");
     stage_run_to(7);
     assert_text(6, "in a new one");
+}
+
+/* ---- more of rotation and identity ---- */
+
+/* Compressed and removed while half of it was read: the rest comes from the descriptor, and its
+ * copy is not read again. */
+static void test_compressed_while_half_read(void **state)
+{
+    (void)state;
+    play_create(stage_id, "web");
+    play_host_config(stage_id, "json-file", true);
+    for (int i = 0; i < 40; i++)
+        play_line(stage_id, "old");
+    stage.room = 15;
+    stage_start();
+    stage_run_to(15);
+    stage_run_rounds(3);
+    play_rotate(stage_id, 3, true);
+    play_line(stage_id, "new");
+    stage_run_rounds(10);
+    assert_int_equal(stage.n, 15);
+    stage.room = UINT64_MAX;
+    docker_input_room(stage_input);
+    stage_run_to(41);
+    stage_run_rounds(30);
+    assert_int_equal(stage.n, 41);
+    assert_text(39, "old");
+    assert_text(40, "new");
+    for (size_t i = 1; i < 40; i++)
+        assert_true(stage.records[i].position > stage.records[i - 1].position);
+    stage_end();
+    stage_start();
+    stage_run_rounds(20);
+    assert_int_equal(stage.n, 41);
+}
+
+/* Two containers whose logs are the same to the last byte. */
+static void test_containers_that_say_the_same(void **state)
+{
+    char line[512];
+
+    (void)state;
+    play_create(stage_id, "a");
+    play_create(second_id, "b");
+    for (uint64_t i = 0; i < 40; i++) {
+        size_t n = engine_line(line, "the same\\n", "stdout", i);
+
+        play_append(stage_id, "", line, n);
+        play_append(second_id, "", line, n);
+    }
+    stage_start();
+    stage_run_to(80);
+    stage_run_rounds(5);
+    assert_int_equal(stage.n, 80);
+    for (size_t i = 0; i < 80; i++)
+        for (size_t j = 0; j < i; j++)
+            assert_false(stage.records[i].source == stage.records[j].source &&
+                         stage.records[i].position == stage.records[j].position);
+}
+
+/* A file of a few bytes, and an end of the agent after each of them. */
+static void test_a_start_after_each_byte(void **state)
+{
+    char line[512], *text = base_alloc(2048);
+    size_t n = 0;
+
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        n += engine_line(text + n, "x\\n", "stdout", play_clock++);
+    play_create(stage_id, "web");
+    for (size_t i = 0; i < n; i++) {
+        size_t lines = 0;
+
+        play_append(stage_id, "", text + i, 1);
+        stage_start();
+        for (size_t k = 0; k <= i; k++)
+            lines += text[k] == '\n';
+        if (stage.n < lines)
+            stage_run_to(lines);
+        stage_run_rounds(1);
+        assert_int_equal(stage.n, lines);
+        if (i % 2)
+            stage_end();
+        else
+            stage_crash();
+    }
+    for (size_t i = 0; i < 3; i++) {
+        engine_line(line, "x\\n", "stdout", i);
+        assert_int_equal(stage.records[i].position, i * strlen(line));
+    }
+    free(text);
+}
+
+/* So that they are older than the watch, by the coarse clock of births. */
+static void let_files_age(void)
+{
+    uint64_t then = real_ns(CLOCK_REALTIME);
+
+    while (real_ns(CLOCK_REALTIME) - then < 30000000)
+        continue;
+}
+
+/* Files that came and went unseen are counted, each once, however many stood there at the start. */
+static void test_missed_files_are_counted(void **state)
+{
+    (void)state;
+    stage_no_holder = true;
+    play_create(stage_id, "web");
+    for (int i = 0; i < 4; i++) {
+        play_line(stage_id, "there before");
+        play_rotate(stage_id, 9, false);
+    }
+    play_line(stage_id, "there before");
+    let_files_age();
+    stage_start();
+    stage_run_to(5);
+    stage_run_rounds(5);
+    for (int i = 0; i < 3; i++) { /* the live one is held, two come and go, the last stays */
+        play_rotate(stage_id, 1, false);
+        play_line(stage_id, "gone");
+    }
+    stage_run_to(6);
+    run_to_metric(M_DOCKER_MISSED, 2);
+    play_rotate(stage_id, 1, false);
+    play_line(stage_id, "seen");
+    stage_run_to(7);
+    stage_run_rounds(10);
+    assert_int_equal(metric_get(M_DOCKER_MISSED), 2);
+}
+
+/* The same with the thread that opens them: it may be late, then they are counted. */
+static void test_what_is_not_missed_is_read(void **state)
+{
+    enum { FILES = 200 };
+
+    (void)state;
+    play_create(stage_id, "web");
+    play_touch(stage_id, "");
+    let_files_age();
+    stage_start();
+    stage_run(live_is_held);
+    for (int i = 0; i < FILES; i++) {
+        play_line(stage_id, "one line");
+        play_rotate(stage_id, 3, false);
+    }
+    play_config(stage_id, "web", false, "");
+    stage_want = FILES;
+    stage_run(read_or_missed);
+    stage_run_rounds(20);
+    assert_int_equal(stage.n + metric_get(M_DOCKER_MISSED), FILES);
+    for (size_t i = 1; i < stage.n; i++) /* in the order in which they were written */
+        assert_true(strcmp(stage.records[i].time_text, stage.records[i - 1].time_text) > 0);
+    stage_skew_ms += 60000;
+    stage_run_rounds(50);
+    assert_true(open_logs(stage_id) <= 1);
+}
+
+/* More events than the kernel keeps: everything is looked at again. */
+static void test_events_are_lost(void **state)
+{
+    char path[512];
+
+    (void)state;
+    play_create(stage_id, "web");
+    play_line(stage_id, "one");
+    stage_start();
+    stage_run_to(1);
+    path_of(path, sizeof path, stage_id, "some-file");
+    for (int i = 0; i < 20000; i++) { /* the limit is 16,384 where nobody raised it */
+        close(open(path, O_WRONLY | O_CREAT, 0600));
+        unlink(path);
+    }
+    play_line(stage_id, "two");
+    play_rotate(stage_id, 3, false);
+    play_line(stage_id, "three");
+    play_create(second_id, "new");
+    play_line(second_id, "four");
+    stage_run_to(4);
+    stage_run_rounds(10);
+    assert_int_equal(stage.n, 4);
+    assert_int_equal(metric_get(M_DOCKER_MISSED), 0);
+}
+
+/* In place of a log that was being read: nothing is opened, nothing waits, and the log comes back.
+ */
+static void test_a_log_that_becomes_something_else(void **state)
+{
+    char path[512], target[512];
+    size_t n = 0;
+
+    (void)state;
+    play_create(stage_id, "web");
+    play_create(second_id, "other");
+    play_line(stage_id, "begin");
+    play_line(second_id, "of the other");
+    stage_start();
+    stage_run_to(2);
+    log_path(path, sizeof path, stage_id, "");
+    log_path(target, sizeof target, second_id, "");
+    for (n = 2; n < 7; n++) {
+        play_unlink(stage_id, "");
+        stage_run_rounds(3);
+        switch (n) {
+        case 2:
+            assert_int_equal(mkfifo(path, 0600), 0);
+            break;
+        case 3:
+            assert_int_equal(mkdir(path, 0700), 0);
+            break;
+        case 4:
+            assert_int_equal(symlink("/etc/shadow", path), 0);
+            break;
+        case 5:
+            assert_int_equal(symlink(target, path), 0);
+            break;
+        default:
+            if (mknod(path, S_IFCHR | 0600, makedev(1, 5)) < 0) /* /dev/zero; root alone may */
+                assert_int_equal(mkfifo(path, 0600), 0);
+        }
+        stage_run_rounds(10);
+        assert_int_equal(stage.n, n);
+        assert_int_equal(remove(path), 0);
+        play_line(stage_id, "again");
+        stage_run_to(n + 1);
+        assert_text(n, "again");
+        assert_string_equal(stage.records[n].name, "web");
+    }
+}
+
+/* A power cut took the end of the file, and lines of the same length came in its place: those that
+ * stood there are the same records, the new ones are not. */
+static void test_a_shortened_file_that_has_grown_again(void **state)
+{
+    size_t n = 0;
+
+    (void)state;
+    for (int again = 0; again < 2; again++) {
+        char path[512];
+        struct stat st;
+        const char *id = again ? second_id : stage_id;
+        size_t first = stage.n, lines = again ? 5 : 15; /* shorter than before, and longer */
+
+        play_create(id, "web");
+        for (int i = 0; i < 20; i++)
+            play_line(id, "the first time");
+        stage_start();
+        stage_run_to(first + 20);
+        stage_crash();
+        log_path(path, sizeof path, id, "");
+        assert_int_equal(stat(path, &st), 0);
+        assert_int_equal(truncate(path, st.st_size / 2), 0);
+        for (size_t i = 0; i < lines; i++)
+            play_line(id, "another time!!");
+        stage_start();
+        stage_run_to(first + 20 + 10 + lines);
+        stage_run_rounds(10);
+        assert_int_equal(stage.n, first + 20 + 10 + lines);
+        for (n = 0; n < 10 + lines; n++) {
+            const struct kept *k = &stage.records[first + 20 + n], *old = &stage.records[first + n];
+
+            if (n < 20)
+                assert_int_equal(k->position, old->position);
+            if (n < 20)
+                assert_int_equal(k->hash == old->hash && k->source == old->source, n < 10);
+            assert_text(first + 20 + n, n < 10 ? "the first time" : "another time!!");
+        }
+        stage_end();
+    }
 }
 
 /* ---- where to begin ---- */
@@ -1025,6 +1298,14 @@ int main(void)
         CASE(test_pieces_in_a_removed_file),
         CASE(test_positions_of_lost_files_go),
         CASE(test_live_file_removed_by_hand),
+        CASE(test_compressed_while_half_read),
+        CASE(test_containers_that_say_the_same),
+        CASE(test_a_start_after_each_byte),
+        CASE(test_missed_files_are_counted),
+        CASE(test_what_is_not_missed_is_read),
+        CASE(test_events_are_lost),
+        CASE(test_a_log_that_becomes_something_else),
+        CASE(test_a_shortened_file_that_has_grown_again),
         CASE(test_start_at_the_end),
         CASE(test_start_some_time_ago),
         CASE(test_unfinished_lines_of_many_containers),
