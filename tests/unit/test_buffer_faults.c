@@ -468,6 +468,99 @@ static void test_every_call_fails_once(void **state)
     fixture_done(dir);
 }
 
+static bool state_says_so(void *arg)
+{
+    (void)arg;
+    return !crash_untold();
+}
+
+/* An fsync that failed, and was not made good before the process was killed: the next one does not
+ * believe what the file says then, either. */
+static void test_failed_fsync_is_not_believed_after_a_kill(void **state)
+{
+    char *dir = fixture_dir(), next[256];
+    struct buffer *b;
+    uint64_t at;
+    (void)state;
+
+    crash_start(dir);
+    b = fixture_open(dir, 16 << 20, 0);
+    assert_true(fixture_wait(all_durable, b));
+    crash_fail(CRASH_SYNC, 1, EIO, true);
+    crash_fail(CRASH_OPEN, 1, EIO, true); /* nor can it be copied */
+    at = calls(CRASH_SYNC) + 1;
+    assert_true(fixture_append(b, BUFFER_CANNOT_WAIT, 0, 0, DOC));
+    assert_int_equal(buffer_commit(b), 0);
+    assert_true(fixture_wait(sync_failed, &at));
+    assert_true(fixture_wait(state_says_so, NULL));
+    snprintf(next, sizeof next, "%.200s-next", dir);
+    for (int i = 0; i < 2; i++) {
+        enum crash_kind kind = i == 0 ? CRASH_KILLED : CRASH_NOTHING_KEPT;
+        struct buffer_cursor c;
+
+        crash_cut(next, kind);
+        crash_no_faults();
+        buffer_close(b);
+        fixture_remove(dir);
+        assert_int_equal(rename(next, dir), 0);
+        crash_go_on(dir, kind);
+        b = fixture_open(dir, 16 << 20, 0);
+        c = buffer_frontier(b);
+        assert_int_equal(read_from(b, &c, 0), 1);
+        buffer_owe_sync(b, true);
+        assert_true(fixture_wait(all_durable, b));
+    }
+    buffer_close(b);
+    fixture_done(dir);
+}
+
+static ino_t inode_of(const char *dir, const char *name)
+{
+    char path[256];
+    struct stat st;
+
+    snprintf(path, sizeof path, "%.200s/%s", dir, name);
+    return stat(path, &st) == 0 ? st.st_ino : 0;
+}
+
+struct other_inode {
+    const char *dir;
+    ino_t was;
+};
+
+static bool state_is_another_file(void *arg)
+{
+    const struct other_inode *o = arg;
+    ino_t now = inode_of(o->dir, "state");
+
+    return now != 0 && now != o->was;
+}
+
+/* The same for the state: it is written anew. */
+static void test_state_whose_fsync_failed_is_replaced(void **state)
+{
+    char *dir = fixture_dir();
+    struct other_inode o = {.dir = dir};
+    struct buffer *b;
+    (void)state;
+
+    crash_start(dir);
+    b = fixture_open(dir, 16 << 20, 16 << 10);
+    for (uint64_t k = 0; k < 300; k++) {
+        assert_true(fixture_append(b, BUFFER_CANNOT_WAIT, 0, k, DOC));
+        assert_int_equal(buffer_commit(b), 0);
+    }
+    buffer_owe_sync(b, true);
+    assert_true(fixture_wait(all_durable, b));
+    o.was = inode_of(dir, "state");
+    crash_fail(CRASH_SYNC, 1, EIO, false); /* all else is durable */
+    deliver_all(b);
+    assert_true(fixture_wait(state_is_another_file, &o));
+    crash_no_faults();
+    buffer_close(b);
+    fixture_done(dir);
+}
+
 static void fill(struct buffer *b, uint64_t n, uint64_t each)
 {
     for (uint64_t k = 0; k < n; k++) {
@@ -709,6 +802,8 @@ int main(void)
         cmocka_unit_test(test_failed_fsync_is_not_believed),
         cmocka_unit_test(test_nothing_is_deleted_behind_the_states_back),
         cmocka_unit_test(test_every_call_fails_once),
+        cmocka_unit_test(test_failed_fsync_is_not_believed_after_a_kill),
+        cmocka_unit_test(test_state_whose_fsync_failed_is_replaced),
         cmocka_unit_test(test_unreadable),
         cmocka_unit_test(test_not_ours_to_read),
         cmocka_unit_test(test_hanging_fsync),
