@@ -108,6 +108,7 @@ static struct {
     char stop_to[256];
     void (*on_stop)(void); /* at that very moment */
     bool stopped;
+    char stop_label[32];
     uint64_t cut; /* differs from one loss of power to the next */
     /* At which calls it was stopped: kind of call and of file. */
     struct {
@@ -719,6 +720,7 @@ static void crash_point(const char *what, const char *path, int fd, const void *
         path = *path == '/' && path == name ? "outside" : *path ? path : "top";
     }
     snprintf(text, sizeof text, "%s %.20s", what, crash_class(path));
+    strcpy(crash.stop_label, text);
     for (size_t i = 0; i < CRASH_LABELS; i++) {
         if (crash.labels[i].n && strcmp(crash.labels[i].text, text) != 0)
             continue;
@@ -974,6 +976,17 @@ static int crash_rename_(int dir, const char *from, int to_dir, const char *to)
 int io_rename(int dir, const char *from, int to_dir, const char *to)
 {
     CRASH_LOCKED(int, crash_rename_(dir, from, to_dir, to));
+}
+
+static int crash_link_(int dir, const char *from, int to_dir, const char *to)
+{
+    crash_point("link", to, -1, NULL, 0, 0);
+    return crash_fails(CRASH_RENAME) ? -1 : linkat(dir, from, to_dir, to, 0);
+}
+
+int io_link(int dir, const char *from, int to_dir, const char *to)
+{
+    CRASH_LOCKED(int, crash_link_(dir, from, to_dir, to));
 }
 
 static int crash_unlink_(int dir, const char *path)

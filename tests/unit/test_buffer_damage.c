@@ -459,6 +459,36 @@ static void test_generations(void **state)
     fixture_done(dir);
 }
 
+/* A write that is torn costs what it was to say, and nothing from before it. */
+static void test_torn_state_write(void **state)
+{
+    struct buffer_state_file f = {.fd = -1};
+    char *dir = fixture_dir(), path[256];
+    struct buffer_state s = {0}, got;
+    unsigned slot;
+    uint32_t newer;
+    (void)state;
+
+    assert_int_equal(mkdir(dir, 0700), 0);
+    int folder = open(dir, O_RDONLY | O_DIRECTORY);
+    assert_int_equal(buffer_state_open(&f, folder), 0);
+    in(path, dir, "state");
+    for (uint64_t n = 1; n < 7; n++) {
+        s.reserved = n;
+        assert_int_equal(buffer_state_write(&f, &s), 0);
+        assert_true(buffer_state_load(folder, &got, &slot, &newer));
+        assert_int_equal(got.reserved, n);
+        flip(path, (off_t)slot * 4096 + 100, 1);
+        assert_int_equal(buffer_state_load(folder, &got, &slot, &newer), n > 1);
+        if (n > 1)
+            assert_int_equal(got.reserved, n - 1);
+        flip(path, (off_t)(n - 1) % 2 * 4096 + 100, 1);
+    }
+    buffer_state_close(&f);
+    close(folder);
+    fixture_done(dir);
+}
+
 /* The same in a state slot, or with the file gone, cut or full of zeros: records may come again,
  * none is lost. */
 static void test_state_damaged(void **state)
@@ -839,6 +869,7 @@ int main(void)
         cmocka_unit_test(test_lengths_that_lie),
         cmocka_unit_test(test_damaged_segments_are_kept),
         cmocka_unit_test(test_generations),
+        cmocka_unit_test(test_torn_state_write),
         cmocka_unit_test(test_state_damaged),
         cmocka_unit_test(test_a_segment_in_the_middle),
         cmocka_unit_test(test_names_mixed_up),

@@ -11,6 +11,7 @@
 #include "tests/unit/io_crash.h"
 
 #include "agent/base/log.h"
+#include "agent/buffer/buffer_state.h"
 
 #define DOC 500
 
@@ -514,6 +515,33 @@ static void test_failed_fsync_is_not_believed_after_a_kill(void **state)
     fixture_done(dir);
 }
 
+/* Before the first segment of a buffer's life is begun, a state is on the disk that reserves its
+ * number and says whose it is. */
+static void test_state_before_the_first_segment(void **state)
+{
+    char *dir = fixture_dir(), next[256];
+    uint64_t n = 0;
+    (void)state;
+
+    snprintf(next, sizeof next, "%.200s-next", dir);
+    do {
+        fixture_remove(dir);
+        fixture_remove(next);
+        crash_start(dir);
+        crash_stop_at(++n, false, next, CRASH_NOTHING_KEPT);
+        buffer_close(fixture_open(dir, 16 << 20, 0));
+        assert_true(crash_was_stopped());
+    } while (strcmp(crash.stop_label, "rename seg") != 0);
+    struct buffer_state s;
+    unsigned slot;
+    uint32_t newer;
+    int folder = open(next, O_RDONLY | O_DIRECTORY);
+    assert_true(buffer_state_load(folder, &s, &slot, &newer));
+    assert_true(s.reserved > 1);
+    close(folder);
+    fixture_done(dir);
+}
+
 static ino_t inode_of(const char *dir, const char *name)
 {
     char path[256];
@@ -804,6 +832,7 @@ int main(void)
         cmocka_unit_test(test_every_call_fails_once),
         cmocka_unit_test(test_failed_fsync_is_not_believed_after_a_kill),
         cmocka_unit_test(test_state_whose_fsync_failed_is_replaced),
+        cmocka_unit_test(test_state_before_the_first_segment),
         cmocka_unit_test(test_unreadable),
         cmocka_unit_test(test_not_ours_to_read),
         cmocka_unit_test(test_hanging_fsync),
