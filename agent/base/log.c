@@ -4,6 +4,7 @@
 #include "agent/base/strbuf.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -12,16 +13,16 @@
 #define FOLD_MAX_MS 300000
 #define PAUSE_MS 45000 /* longer than what is tried again and again waits in between */
 
-static enum log_level min_level = LOG_INFO;
-static enum log_format line_format = LOG_LOGFMT;
+static _Atomic enum log_level min_level = LOG_INFO;
+static _Atomic enum log_format line_format = LOG_LOGFMT;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
 
 void log_init(enum log_level level, enum log_format format)
 {
-    min_level = level;
-    line_format = format;
+    atomic_store_explicit(&min_level, level, memory_order_relaxed);
+    atomic_store_explicit(&line_format, format, memory_order_relaxed);
 }
 
 static bool is_bare(struct bytes s)
@@ -132,7 +133,7 @@ void log_write(enum log_level level, struct log_site *site, const char *message,
     struct strbuf line = {0};
     uint64_t folded = 0;
 
-    if (level < min_level)
+    if (level < atomic_load_explicit(&min_level, memory_order_relaxed))
         return;
     pthread_mutex_lock(&lock);
     if (site) {

@@ -36,7 +36,7 @@ struct log_site {
     uint64_t folded;
 };
 
-/* To be called once before other threads start. */
+/* At start, and again when the configuration is reloaded. */
 void log_init(enum log_level level, enum log_format format);
 
 /* Writes one line, or counts it when this site spoke less than ten seconds ago, or when it has been

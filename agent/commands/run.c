@@ -215,8 +215,7 @@ static void on_reload_signal(void *arg)
     struct agent *a = arg;
 
     atomic_store(&a->reload_wanted, true);
-    if (atomic_load(&a->running))
-        loop_wake(a->loop);
+    loop_wake(a->loop);
 }
 
 static void on_stop_signal(void *arg, const char *name)
@@ -557,6 +556,7 @@ static void stop(struct agent *a)
 {
     void *output;
 
+    signals_call_nobody();
     atomic_store(&a->running, false);
     if (a->docker)
         docker_input_stop(a->docker);
@@ -608,15 +608,15 @@ static void tell_stopping(const struct agent *a)
 
 int command_run(const char *config_path)
 {
-    /* The thread of the signals knows it to the end of the process. */
-    static struct agent a = {
-        .output_lock = PTHREAD_MUTEX_INITIALIZER, .status_fd = -1, .sockets = {-1, -1}};
+    struct agent a = {.config_path = config_path,
+                      .output_lock = PTHREAD_MUTEX_INITIALIZER,
+                      .status_fd = -1,
+                      .sockets = {-1, -1}};
     struct config_problems problems = {0};
     struct error error = {""};
     bool newer = false;
     int status = 0;
 
-    a.config_path = config_path;
     a.config = load(config_path, &problems);
     if (!a.config) {
         report_problems(config_path, &problems);
@@ -633,7 +633,6 @@ int command_run(const char *config_path)
     } else {
         signals_expect_stop(on_stop_signal);
         atomic_store(&a.running, true);
-        loop_wake(a.loop); /* for a SIGHUP that came while starting */
         tell_running(&a);
         loop_run(a.loop);
         tell_stopping(&a);

@@ -5,14 +5,14 @@
 
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <unistd.h>
 
 static struct {
+    pthread_mutex_t lock; /* held while one of them is called */
     void (*on_reload)(void *arg);
-    void (*_Atomic on_stop)(void *arg, const char *name); /* NULL while starting */
+    void (*on_stop)(void *arg, const char *name); /* NULL while starting */
     void *arg;
-} taker;
+} taker = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void fill(sigset_t *set)
 {
@@ -32,6 +32,27 @@ void signals_block(void)
     pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
+static void reload(void)
+{
+    pthread_mutex_lock(&taker.lock);
+    if (taker.on_reload)
+        taker.on_reload(taker.arg);
+    pthread_mutex_unlock(&taker.lock);
+}
+
+/* false when there is nobody yet, or any more, who would stop by himself. */
+static bool ask_to_stop(const char *name)
+{
+    bool asked;
+
+    pthread_mutex_lock(&taker.lock);
+    asked = taker.on_stop != NULL;
+    if (asked)
+        taker.on_stop(taker.arg, name);
+    pthread_mutex_unlock(&taker.lock);
+    return asked;
+}
+
 static void *run(void *arg)
 {
     bool asked = false;
@@ -42,26 +63,22 @@ static void *run(void *arg)
     pthread_setname_np(pthread_self(), "signals");
     fill(&set);
     for (;;) {
-        void (*on_stop)(void *arg, const char *name);
         const char *name;
 
         if (sigwait(&set, &number) != 0)
             continue;
         if (number == SIGHUP) {
-            if (!asked)
-                taker.on_reload(taker.arg);
+            reload();
             continue;
         }
         name = number == SIGINT ? "SIGINT" : "SIGTERM";
-        on_stop = atomic_load(&taker.on_stop);
         if (asked)
             _exit(0); /* without a word: standard error may be what holds the agent up */
-        if (!on_stop) {
+        asked = ask_to_stop(name);
+        if (!asked) {
             log_info("ended while starting", LOG_STR("signal", name));
             _exit(0);
         }
-        asked = true;
-        on_stop(taker.arg, name);
     }
     return NULL;
 }
@@ -79,5 +96,15 @@ void signals_start(void (*on_reload)(void *arg), void *arg)
 
 void signals_expect_stop(void (*on_stop)(void *arg, const char *name))
 {
-    atomic_store(&taker.on_stop, on_stop);
+    pthread_mutex_lock(&taker.lock);
+    taker.on_stop = on_stop;
+    pthread_mutex_unlock(&taker.lock);
+}
+
+void signals_call_nobody(void)
+{
+    pthread_mutex_lock(&taker.lock);
+    taker.on_stop = NULL;
+    taker.on_reload = NULL;
+    pthread_mutex_unlock(&taker.lock);
 }
