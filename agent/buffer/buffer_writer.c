@@ -77,7 +77,7 @@ static uint64_t space_left(struct buffer *b)
     unsigned long long free_bytes, total;
 
     if (b->o.min_free_bytes == 0 && b->o.min_free_share <= 0)
-        return BUFFER_NEVER;
+        return w->space_left = BUFFER_NEVER;
     if (w->space_checked_ms &&
         now - w->space_checked_ms <
             (w->space_left > SPACE_SHORT_BYTES ? SPACE_CHECK_MS : SPACE_SHORT_MS))
@@ -117,8 +117,25 @@ static void update_room(struct buffer *b)
         w->room[i] = refused ? 0 : MIN(w->room[i], less(space, w->tail_n));
 }
 
+/* What keeps n bytes out; lock held. NULL: what is told elsewhere, or goes by itself. */
+static const char *knob_for_room(const struct buffer *b, enum buffer_class class, uint64_t n)
+{
+    const struct buffer_writer *w = &b->w;
+
+    if (b->refused || b->frontier.seq == b->end.seq)
+        return NULL;
+    if (less(w->space_left, w->tail_n) < n)
+        return "buffer.min_free";
+    if (class == BUFFER_CANNOT_WAIT &&
+        less(b->o.cannot_wait_max_bytes, buffer_cannot_wait_bytes(b) + w->cannot_wait_pending) < n)
+        return "buffer.gelf_max";
+    return "buffer.max_size";
+}
+
 static bool has_room(struct buffer *b, enum buffer_class class, uint64_t n)
 {
+    const char *knob;
+
     if (LIKELY(n <= b->w.room[class]))
         return true;
     update_room(b);
@@ -130,9 +147,13 @@ static bool has_room(struct buffer *b, enum buffer_class class, uint64_t n)
         pthread_mutex_lock(&b->lock);
         if (b->frontier.seq == b->end.seq && b->n_segments > 0)
             atomic_store_explicit(&b->want_roll, true, memory_order_relaxed);
+        knob = knob_for_room(b, class, n);
         buffer_publish(b);
         buffer_sync_wake(b);
         pthread_mutex_unlock(&b->lock);
+        if (knob)
+            log_warn("the buffer is full: files wait, datagrams are dropped",
+                     LOG_STR("knob", knob));
     }
     return false;
 }

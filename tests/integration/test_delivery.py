@@ -114,6 +114,16 @@ def test_an_outage_names_its_knob(setup):
     assert "knob: output.elasticsearch.hosts" in told[0]
 
 
+def test_a_full_buffer_is_told_with_its_knob(setup):
+    elastic, container, barge = setup(buffer={"max_size": "4MiB", "min_free": "0"})
+    elastic.stop()
+    for n in range(0, 12000, 1000):
+        write(container, n, 1000, size=500)
+    wait_until(lambda: barge.status()["buffer"]["full"], 20, barge.status)
+    told, = (line for line in barge.log().splitlines() if "the buffer is full" in line)
+    assert "knob=buffer.max_size" in told
+
+
 def dead_letters(barge):
     folder = os.path.join(barge.data_dir, "dead-letters")
     found = []
