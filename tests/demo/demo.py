@@ -157,7 +157,19 @@ def table(documents):
         print("   " + "  ".join(cell.ljust(width) for cell, width in zip(r, widths)).rstrip())
 
 
+def check_node():
+    """A node that is not there is told at once, not after a wait for what cannot arrive."""
+    try:
+        urllib.request.urlopen(ES, timeout=10).close()
+    except urllib.error.HTTPError as e:
+        sys.exit(f"demo: {ES} answers {e.code} {e.reason}; the demo has no password to give, ES= wants a node without one")
+    except (OSError, ValueError) as e:
+        sys.exit(f"demo: no Elasticsearch answers at {ES}: {getattr(e, 'reason', e)}; start one there, or run `make demo` without ES=")
+
+
 def main():
+    if ES:
+        check_node()
     shutil.rmtree(OUT, ignore_errors=True)
     os.makedirs(OUT)
     events = containers()
