@@ -63,13 +63,15 @@ static bool parse_fraction(const struct docker_frame *f, struct bytes time, int6
 {
     static const int32_t units[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
     int32_t fraction = 0;
-    const char *p = time.p + 20, *end = time.p + time.n - 1;
+    const char *p, *end;
     uint32_t eight;
 
     if (time.n < 22 || time.n > TIMESTAMP_TEXT_MAX ||
         memcmp(time.p, f->second_text, sizeof f->second_text) != 0 || time.p[19] != '.' ||
-        *end != 'Z')
+        time.p[time.n - 1] != 'Z')
         return false;
+    p = time.p + 20;
+    end = time.p + time.n - 1;
     if (LIKELY(end - p >= 8)) {
         if (!eight_digits(p, &eight))
             return false;

@@ -80,17 +80,22 @@ static ssize_t inflate_some(struct docker_gz *gz, char *to, size_t n)
     gz->z.next_out = (unsigned char *)to;
     gz->z.avail_out = (unsigned)n;
     while (gz->z.avail_out && !gz->ended) {
+        unsigned room = gz->z.avail_out;
+        bool at_end = false;
         int rc;
 
         if (gz->z.avail_in == 0) {
             int got = refill(gz);
 
+            if (got < 0 && room < n)
+                break; /* what is there first; it will be told again */
             if (got < 0)
                 return -1;
-            if (got == 0) {
-                end_text(gz, !gz->between);
-                break;
-            }
+            at_end = got == 0;
+        }
+        if (at_end && gz->between) {
+            end_text(gz, false);
+            break;
         }
         /* Zeros behind a member are padding. */
         if (gz->between && *gz->z.next_in == 0) {
@@ -107,8 +112,8 @@ static ssize_t inflate_some(struct docker_gz *gz, char *to, size_t n)
             gz->between = true;
         else if (rc == Z_MEM_ERROR)
             base_die("out of memory");
-        else if (rc != Z_OK && rc != Z_BUF_ERROR)
-            end_text(gz, true);
+        else if ((rc != Z_OK && rc != Z_BUF_ERROR) || (at_end && gz->z.avail_out == room))
+            end_text(gz, true); /* cut off, and zlib holds nothing back any more */
     }
     return (ssize_t)(n - gz->z.avail_out);
 }

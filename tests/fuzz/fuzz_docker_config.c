@@ -2,6 +2,8 @@
  * pattern of an exclusion matches as a plain recursion has it. */
 #include "agent/inputs/docker_config.h"
 
+#include "agent/base/utf8.h"
+
 #include <stdlib.h>
 #include <yajl/yajl_tree.h>
 
@@ -36,6 +38,15 @@ static void check_labels(const struct docker_config *c)
     ASSERT(!docker_config_label((void *)(uintptr_t)c, "a name that is not there\n").p);
 }
 
+/* What yajl's tree wants, and we do not. */
+static bool is_utf8(struct bytes s)
+{
+    for (size_t i = 0, k; i < s.n; i += k)
+        if ((k = utf8_length(s.p + i, s.n - i)) == 0)
+            return false;
+    return true;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     struct docker_config c;
@@ -43,7 +54,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     struct error e;
     char *text = base_strndup((const char *)data, n), why[64];
     yajl_val tree = yajl_tree_parse(text, why, sizeof why);
-    bool plain = strlen(text) == n;
+    bool plain = strlen(text) == n && is_utf8(bytes_of(data, n));
 
     if (docker_config_parse(bytes_of(data, n), &c, &e) == 0) {
         char *everything[] = {(char *)"*", NULL}, *nothing[] = {NULL};

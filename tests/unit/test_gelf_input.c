@@ -16,6 +16,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -804,6 +805,95 @@ static void stream_gives_up_waiting(void **state)
     scene_fini(&s);
 }
 
+/* A message of which a part is held already finds too little room: it stays whole. */
+static void held_part_waits_with_the_rest(void **state)
+{
+    struct scene s;
+    int fd;
+
+    (void)state;
+    scene_init(&s);
+    scene_start(&s, NULL, NULL);
+    fd = client_to(SOCK_STREAM, s.tcp_port);
+    send_stream(fd, "{\"short_message\":", 17);
+    run_until(&s, have_bytes, 17);
+    s.in.nearly_full = true;
+    send_stream(fd, "\"kept\"}\0{\"short_message\":\"next\"}\0", 33);
+    run_until(&s, have_bytes, 17 + 33);
+    run_until(&s, have_turned, 20);
+    assert_int_equal(s.in.n, 0);
+    s.in.nearly_full = false;
+    gelf_input_room(s.input);
+    run_until(&s, have_records, 2);
+    assert_string_equal(s.in.record[0].text, "kept");
+    assert_string_equal(s.in.record[1].text, "next");
+    close(fd);
+    scene_fini(&s);
+}
+
+/* Each stream waits for as long as it may by itself. */
+static void streams_give_up_one_by_one(void **state)
+{
+    struct scene s;
+    uint64_t began;
+    int fd[3];
+
+    (void)state;
+    scene_init(&s);
+    s.settings.tcp_when_full_ms = 150;
+    scene_start(&s, NULL, NULL);
+    for (int i = 0; i < 3; i++)
+        fd[i] = client_to(SOCK_STREAM, s.tcp_port);
+    run_until(&s, have_connections, 3);
+    s.in.full = true;
+    for (int i = 0; i < 3; i++) {
+        send_stream(fd[i], "{\"short_message\":\"gone\"}\0", 25);
+        began = clock_mono_ms();
+        /* The next one begins to wait while this one does. */
+        while (i < 2 && clock_mono_ms() < began + 50)
+            run_until(&s, have_turned, 1);
+        if (i < 2)
+            assert_int_equal(all_drops(&s), 0);
+    }
+    run_until(&s, have_drops, 3);
+    assert_true(clock_mono_ms() >= began + 150);
+    for (int i = 0; i < 3; i++)
+        close(fd[i]);
+    scene_fini(&s);
+}
+
+/* At the end streams that wait are read to their end: into the buffer when it has room, else
+ * counted. */
+static void stop_takes_what_waits(void **state)
+{
+    (void)state;
+    for (int full = 0; full < 2; full++) {
+        struct scene s;
+        int open, closed;
+
+        scene_init(&s);
+        scene_start(&s, NULL, NULL);
+        open = client_to(SOCK_STREAM, s.tcp_port);
+        closed = client_to(SOCK_STREAM, s.tcp_port);
+        run_until(&s, have_connections, 2);
+        s.in.nearly_full = true;
+        send_stream(open, "{\"short_message\":\"a\"}\0{\"short_message\":\"b\"}\0", 44);
+        send_stream(closed, "{\"short_message\":\"c\"}", 21);
+        close(closed);
+        run_until(&s, have_bytes, 44 + 21);
+        run_until(&s, have_turned, 20);
+        assert_int_equal(s.in.n, 0);
+        send_stream(open, "{\"short_message\":\"d\"}\0", 22);
+        s.in.nearly_full = full;
+        scene_stop(&s);
+        assert_int_equal(s.in.n, full ? 0 : 4);
+        assert_int_equal(s.in.dropped[BUFFER_DROP_FULL], full ? 4 : 0);
+        assert_int_equal(metric_get(M_GELF_CONNECTIONS), 0);
+        close(open);
+        scene_fini(&s);
+    }
+}
+
 static bool have_drops_though_told_of_room(struct scene *s)
 {
     gelf_input_room(s->input);
@@ -850,6 +940,74 @@ static void many_streams(void **state)
     for (int i = 0; i < N; i++)
         close(fd[i]);
     run_until(&s, have_connections, 0);
+    scene_fini(&s);
+}
+
+/* Beyond 1,024 streams a new one is closed at once; when one ends there is room again. */
+static void too_many_streams(void **state)
+{
+    enum { N = 1024 };
+    struct rlimit before, all;
+    struct scene s;
+    int *fd = base_calloc(N + 1, sizeof *fd);
+    char byte;
+
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    all = before;
+    all.rlim_cur = all.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &all);
+    if (all.rlim_cur < 2 * N + 100)
+        skip();
+    scene_init(&s);
+    scene_start(&s, NULL, NULL);
+    for (int i = 0; i < N; i++) {
+        fd[i] = client_to(SOCK_STREAM, s.tcp_port);
+        if (i % 50 == 49)
+            run_until(&s, have_connections, (uint64_t)i + 1);
+    }
+    run_until(&s, have_connections, N);
+    fd[N] = client_to(SOCK_STREAM, s.tcp_port);
+    run_until(&s, have_turned, 20);
+    assert_int_equal(recv(fd[N], &byte, 1, MSG_DONTWAIT), 0);
+    close(fd[N]);
+    close(fd[0]);
+    run_until(&s, have_connections, N - 1);
+    fd[0] = client_to(SOCK_STREAM, s.tcp_port);
+    send_stream(fd[0], "{\"short_message\":\"m\"}\0", 22);
+    run_until(&s, have_records, 1);
+    for (int i = 0; i < N; i++)
+        close(fd[i]);
+    run_until(&s, have_connections, 0);
+    scene_fini(&s);
+    setrlimit(RLIMIT_NOFILE, &before);
+    free(fd);
+}
+
+/* Without a descriptor left a stream waits, and is taken a second later by itself. */
+static void no_descriptors_left(void **state)
+{
+    struct rlimit before, few;
+    struct scene s;
+    int fd, next;
+
+    (void)state;
+    scene_init(&s);
+    scene_start(&s, NULL, NULL);
+    fd = client_to(SOCK_STREAM, s.tcp_port);
+    send_stream(fd, "{\"short_message\":\"m\"}\0", 22);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = before;
+    next = dup(0);
+    assert_true(next >= 0);
+    close(next);
+    few.rlim_cur = (rlim_t)next;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    run_until(&s, have_turned, 20);
+    assert_int_equal(s.in.n, 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    run_until(&s, have_records, 1);
+    close(fd);
     scene_fini(&s);
 }
 
@@ -934,6 +1092,32 @@ static void full_and_large_datagrams(void **state)
     run_until(&s, have_drops, 2);
     assert_int_equal(s.in.dropped[BUFFER_DROP_FULL], 1);
     free(big);
+    scene_fini(&s);
+}
+
+/* More chunks than there is room for: counted, and told. */
+static void chunks_without_room(void **state)
+{
+    struct scene s;
+    char chunk[1400] = "\x1e\x0f";
+
+    (void)state;
+    scene_init(&s);
+    s.settings.max_pending_bytes = 256 << 10;
+    scene_start(&s, NULL, NULL);
+    chunk[11] = 2;
+    for (uint64_t i = 0; i < 500; i++) {
+        memcpy(chunk + 2, &i, 8);
+        send_datagram(&s, bytes_of(chunk, sizeof chunk));
+        if (i % 32 == 31)
+            run_until(&s, have_datagrams, i + 1);
+    }
+    run_until(&s, have_datagrams, 500);
+    assert_true(figure(&s, M_GELF_EVICTED) > 300);
+    assert_true(metric_get(M_GELF_PENDING_BYTES) <= 256 << 10);
+    assert_int_equal(figure(&s, M_GELF_EVICTED) + metric_get(M_GELF_PENDING), 500);
+    scene_stop(&s);
+    assert_int_equal(figure(&s, M_GELF_EVICTED) + figure(&s, M_GELF_INCOMPLETE), 500);
     scene_fini(&s);
 }
 
@@ -1084,6 +1268,43 @@ static void addresses(void **state)
     scene_fini(&s);
 }
 
+/* Chunks from IPv6 are put together by their own sender. */
+static void chunks_over_ipv6(void **state)
+{
+    static const char text[] = "{\"short_message\":\"six\"}";
+    struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    struct scene s;
+    int fd[2];
+
+    (void)state;
+    if (!has_ipv6())
+        skip();
+    scene_init(&s);
+    snprintf(s.udp, sizeof s.udp, "[::1]:%u", s.udp_port);
+    scene_start(&s, NULL, NULL);
+    a.sin6_port = htons(s.udp_port);
+    for (int k = 0; k < 2; k++) {
+        fd[k] = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(connect(fd[k], (struct sockaddr *)&a, sizeof a), 0);
+    }
+    for (int index = 0; index < 2; index++)
+        for (int k = 0; k < 2; k++) {
+            char chunk[60] = "\x1e\x0f"
+                             "samesame";
+
+            chunk[10] = (char)index;
+            chunk[11] = 2;
+            memcpy(chunk + 12, text + index * 10, index ? sizeof text - 1 - 10 : 10);
+            assert_true(send(fd[k], chunk, 12 + (index ? sizeof text - 1 - 10 : 10), 0) > 0);
+        }
+    run_until(&s, have_records, 2);
+    assert_string_equal(s.in.record[0].text, "six");
+    assert_string_equal(s.in.record[1].text, "six");
+    close(fd[0]);
+    close(fd[1]);
+    scene_fini(&s);
+}
+
 /* Sockets of the service manager: what they held before the start is received. */
 static void passed_sockets(void **state)
 {
@@ -1130,15 +1351,22 @@ int main(void)
         cmocka_unit_test(streams_share_what_may_be_held),
         cmocka_unit_test(stream_waits_for_room),
         cmocka_unit_test(stream_gives_up_waiting),
+        cmocka_unit_test(held_part_waits_with_the_rest),
+        cmocka_unit_test(streams_give_up_one_by_one),
+        cmocka_unit_test(stop_takes_what_waits),
         cmocka_unit_test(room_that_is_not_enough),
         cmocka_unit_test(many_streams),
+        cmocka_unit_test(too_many_streams),
+        cmocka_unit_test(no_descriptors_left),
         cmocka_unit_test(odd_datagrams),
         cmocka_unit_test(nothing_is_unpacked_twice),
         cmocka_unit_test(full_and_large_datagrams),
+        cmocka_unit_test(chunks_without_room),
         cmocka_unit_test(kernel_drops),
         cmocka_unit_test(stop_takes_what_is_there),
         cmocka_unit_test(a_lone_piece_goes),
         cmocka_unit_test(addresses),
+        cmocka_unit_test(chunks_over_ipv6),
         cmocka_unit_test(passed_sockets),
     };
 
