@@ -239,6 +239,66 @@ static void test_positions_survive(void **state)
     fixture_done(dir);
 }
 
+static void count_position(void *arg, struct bytes key, struct bytes value)
+{
+    unsigned *n = arg;
+    unsigned k = (unsigned)strtoul(key.p + 1, NULL, 10);
+
+    assert_int_equal(value.n, 8 + k % 200);
+    ++*n;
+}
+
+/* Thousands of them, which come, change their length and go; the map has a ceiling, and those that
+ * stand in it stay. */
+static void test_many_positions(void **state)
+{
+    char *dir = fixture_dir(), key[32], value[256];
+    struct buffer *b = fixture_open(dir, 64 << 20, 256 << 10);
+    unsigned n = 0;
+    (void)state;
+
+    memset(value, 'v', sizeof value);
+    for (int round = 0; round < 3; round++) {
+        for (unsigned k = 0; k < 5000; k++) {
+            size_t length = round < 2 ? k % 150 + (unsigned)round : 8 + k % 200;
+
+            if (length > 0)
+                buffer_position_set(b, bytes_of(key, (size_t)snprintf(key, sizeof key, "k%u;", k)),
+                                    bytes_of(value, length));
+            if (k % 500 == 0)
+                assert_int_equal(buffer_commit(b), 0);
+        }
+        assert_true(fixture_append(b, BUFFER_CAN_WAIT, 0, (uint64_t)round, DOC));
+        assert_int_equal(buffer_commit(b), 0);
+    }
+    for (int life = 0; life < 2; life++) {
+        buffer_close(b);
+        b = fixture_open(dir, 64 << 20, 256 << 10);
+        n = 0;
+        buffer_position_each(b, count_position, &n);
+        assert_int_equal(n, 5000);
+    }
+    buffer_close(b);
+
+    /* 1 MiB holds 32 KiB of positions. */
+    fixture_remove(dir);
+    b = fixture_open(dir, 1, 0);
+    for (unsigned k = 0; k < 1000; k++)
+        buffer_position_set(b, bytes_of(key, (size_t)snprintf(key, sizeof key, "k%u;", k)),
+                            bytes_of(value, 8 + k % 200));
+    assert_int_equal(buffer_commit(b), 0);
+    n = 0;
+    buffer_position_each(b, count_position, &n);
+    assert_in_range(n, (32 << 10) / 240, (32 << 10) / 100);
+    buffer_close(b);
+    b = fixture_open(dir, 1, 0);
+    unsigned again = 0;
+    buffer_position_each(b, count_position, &again);
+    assert_int_equal(again, n);
+    buffer_close(b);
+    fixture_done(dir);
+}
+
 /* ---- segments, deletion, room ---- */
 
 struct segments_below {
@@ -709,6 +769,7 @@ int main(void)
         cmocka_unit_test(test_what_is_not_committed_is_not_seen),
         cmocka_unit_test(test_read_at_and_need),
         cmocka_unit_test(test_positions_survive),
+        cmocka_unit_test(test_many_positions),
         cmocka_unit_test(test_delivered_segments_go),
         cmocka_unit_test(test_delivered_buffer_shrinks_when_idle),
         cmocka_unit_test(test_crash_loop_does_not_grow),
