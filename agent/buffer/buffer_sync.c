@@ -220,13 +220,12 @@ static int copy_file(struct buffer *b, int from, uint64_t n, const char *name)
 
     for (uint64_t at = 0; rc == 0 && at < n;) {
         size_t want = (size_t)MIN((uint64_t)COPY_BYTES, n - at);
+        ssize_t got = buffer_scan_pread(from, p, want, at, &io_error);
 
-        if (buffer_scan_pread(from, p, want, at, &io_error) != (ssize_t)want) {
-            errno = EIO;
-            rc = -1;
-        } else {
-            rc = io_pwrite_all(to, p, want, (off_t)at, NULL);
-        }
+        rc = got < 0 ? -1 : io_pwrite_all(to, p, (size_t)got, (off_t)at, NULL);
+        /* Shorter than it was: what is missing was durable or delivered once, and is damage. */
+        if (got < (ssize_t)want)
+            break;
         at += want;
     }
     if (rc == 0)
@@ -290,7 +289,8 @@ static bool sync_due(struct buffer *b, uint64_t now, uint64_t *due)
     for (size_t i = 0; i + 1 < b->n_segments; i++) {
         struct buffer_segment *g = b->segments[i];
 
-        if (!g->failed)
+        /* What is delivered is to be deleted, and nothing else. */
+        if (!g->failed || b->segments[i + 1]->first_seq <= b->frontier.seq)
             continue;
         if (b->copy_retry_ms <= now) {
             copy_segment(b, g);

@@ -469,6 +469,15 @@ static void test_every_call_fails_once(void **state)
     fixture_done(dir);
 }
 
+static void fill(struct buffer *b, uint64_t n, uint64_t each)
+{
+    for (uint64_t k = 0; k < n; k++) {
+        assert_true(fixture_append(b, BUFFER_CAN_WAIT, 0, k, DOC));
+        assert_true(k % each != each - 1 || buffer_commit(b) == 0);
+    }
+    assert_int_equal(buffer_commit(b), 0);
+}
+
 static bool state_says_so(void *arg)
 {
     (void)arg;
@@ -512,6 +521,79 @@ static void test_failed_fsync_is_not_believed_after_a_kill(void **state)
         assert_true(fixture_wait(all_durable, b));
     }
     buffer_close(b);
+    fixture_done(dir);
+}
+
+/* Of a segment whose fsync had failed the power took what was not durable, which was delivered: it
+ * does not keep what comes behind it from becoming durable. */
+static void test_suspect_segment_that_is_cut(void **state)
+{
+    char *dir = fixture_dir(), next[256], path[256], to[8192], names[256][64];
+    struct buffer_state_file f = {.fd = -1};
+    struct buffer_cursor durable, frontier, c;
+    struct buffer_state s;
+    struct buffer_record r;
+    size_t need, at = 0, n;
+    struct buffer *b;
+    uint64_t lost;
+    unsigned slot;
+    uint32_t newer;
+    (void)state;
+
+    for (int delivered = 0; delivered < 2; delivered++) {
+        crash_start(dir);
+        b = fixture_open(dir, 16 << 20, 16 << 10);
+        /* No commit knows that anything is durable. */
+        pthread_mutex_lock(&crash.lock);
+        crash.hang = true;
+        pthread_mutex_unlock(&crash.lock);
+        fill(b, 300, 10);
+        at = 0;
+        c = buffer_frontier(b);
+        n = buffer_read(b, &c, to, sizeof to, &lost, &need);
+        for (int i = 0; i < 5; i++)
+            assert_true(buffer_next(to, n, &at, &r));
+        durable = frontier = buffer_record_end(&r);
+        while (delivered && frontier.point.segment < durable.point.segment + 2) {
+            at = 0;
+            n = buffer_read(b, &c, to, sizeof to, &lost, &need);
+            while (buffer_next(to, n, &at, &r))
+                frontier = buffer_record_end(&r);
+        }
+        snprintf(next, sizeof next, "%.200s-next", dir);
+        crash_cut(next, CRASH_KILLED);
+        crash_no_faults();
+        buffer_close(b);
+        fixture_remove(dir);
+        assert_int_equal(rename(next, dir), 0);
+        crash_go_on(dir, CRASH_KILLED);
+        assert_true(fixture_list(dir, ".seg", names) > 4);
+
+        int folder = open(dir, O_RDONLY | O_DIRECTORY);
+        assert_true(buffer_state_load(folder, &s, &slot, &newer));
+        s.suspect = durable.point.segment;
+        s.books.durable = durable;
+        /* Beyond the first segment, or there where it is cut. */
+        s.books.frontier = frontier;
+        s.books.finished = (struct buffer_outcome){.delivered = s.books.frontier.seq};
+        assert_int_equal(buffer_state_open(&f, folder), 0);
+        for (int i = 0; i < 2; i++) /* both slots */
+            assert_int_equal(buffer_state_write(&f, &s), 0);
+        buffer_state_close(&f);
+        f = (struct buffer_state_file){.fd = -1};
+        close(folder);
+        snprintf(path, sizeof path, "%.180s/%s", dir, names[0]);
+        assert_int_equal(truncate(path, (off_t)durable.point.offset), 0);
+
+        crash_start(dir);
+        b = fixture_open(dir, 16 << 20, 16 << 10);
+        assert_true(fixture_append(b, BUFFER_CANNOT_WAIT, BUFFER_DURABLE_FIRST, 300, DOC));
+        assert_int_equal(buffer_commit(b), 0);
+        assert_true(fixture_wait(all_durable, b));
+        buffer_close(b);
+        fixture_remove(dir);
+    }
+    mkdir(dir, 0700);
     fixture_done(dir);
 }
 
@@ -587,15 +669,6 @@ static void test_state_whose_fsync_failed_is_replaced(void **state)
     crash_no_faults();
     buffer_close(b);
     fixture_done(dir);
-}
-
-static void fill(struct buffer *b, uint64_t n, uint64_t each)
-{
-    for (uint64_t k = 0; k < n; k++) {
-        assert_true(fixture_append(b, BUFFER_CAN_WAIT, 0, k, DOC));
-        assert_true(k % each != each - 1 || buffer_commit(b) == 0);
-    }
-    assert_int_equal(buffer_commit(b), 0);
 }
 
 /* A passing trouble with reading costs nothing; a sector that cannot be read costs the records in
@@ -832,6 +905,7 @@ int main(void)
         cmocka_unit_test(test_every_call_fails_once),
         cmocka_unit_test(test_failed_fsync_is_not_believed_after_a_kill),
         cmocka_unit_test(test_state_whose_fsync_failed_is_replaced),
+        cmocka_unit_test(test_suspect_segment_that_is_cut),
         cmocka_unit_test(test_state_before_the_first_segment),
         cmocka_unit_test(test_unreadable),
         cmocka_unit_test(test_not_ours_to_read),
