@@ -429,6 +429,18 @@ static void find_proof(struct walk *w, size_t i, uint64_t at)
     }
 }
 
+/* What lies before this point was durable, or is finished. Of the segments that are there the
+ * frontier says so only when its own is one of them, header and all: where that never reached the
+ * disk, those before it may be what an earlier recovery cut off, with positions ahead of the log
+ * that went on, and only its header told where. */
+static struct buffer_cursor mark_of(const struct buffer_recovered *r)
+{
+    for (size_t i = r->n; i-- > 0;)
+        if (r->segments[i]->number == r->books.frontier.point.segment && r->segments[i]->header_ok)
+            return buffer_cursor_max(r->durable, r->books.frontier);
+    return r->durable;
+}
+
 /* Whether damage at segment i, offset at, is known to lie before what was once durable. Looks
  * further when it is not known yet. */
 static bool was_durable(struct walk *w, size_t i, uint64_t at)
@@ -438,7 +450,7 @@ static bool was_durable(struct walk *w, size_t i, uint64_t at)
     if (buffer_point_before(p, w->mark.point))
         return true;
     find_proof(w, i, at);
-    w->mark = buffer_cursor_max(w->r->durable, w->r->books.frontier);
+    w->mark = mark_of(w->r);
     return buffer_point_before(p, w->mark.point);
 }
 
@@ -519,10 +531,10 @@ static bool walk_segment(struct walk *w, size_t i)
     return whole;
 }
 
-/* Whether every record before c is known to have been durable, or is finished. */
-static bool settled(const struct walk *w, const struct buffer_cursor *c)
+/* Whether every record before c is known to have been durable, or is finished: lies before mark. */
+static bool settled(const struct buffer_cursor *mark, const struct buffer_cursor *c)
 {
-    return !buffer_point_before(w->mark.point, c->point) || w->mark.seq >= c->seq;
+    return !buffer_point_before(mark->point, c->point) || mark->seq >= c->seq;
 }
 
 /* Whether segment i continues the log behind the one before it, which is whole. */
@@ -534,7 +546,7 @@ static bool follows(struct walk *w, size_t i)
         if (g->prev.point.segment == before->number && g->first_seq == w->expected)
             return true;
         /* All that it follows was durable: what is missing there is damage. */
-        if (settled(w, &g->prev) && g->first_seq >= w->expected)
+        if (settled(&w->mark, &g->prev) && g->first_seq >= w->expected)
             return true;
     }
     return was_durable(w, i, BUFFER_FORMAT_HEADER);
@@ -556,17 +568,20 @@ static size_t first_to_walk(const struct walk *w)
 static bool may_begin(struct walk *w)
 {
     const struct buffer_segment *g = w->r->segments[0];
+    struct buffer_cursor known;
 
     if (!w->r->state_found)
         return true;
     if (!g->header_ok)
         return was_durable(w, 0, BUFFER_FORMAT_HEADER);
-    if (g->prev.point.segment == 0 || settled(w, &g->prev))
+    known = buffer_cursor_max(w->r->durable, w->r->books.frontier);
+    if (g->prev.point.segment == 0 || settled(&known, &g->prev))
         return true;
     /* A state that could not be written for long did not stop deletion; then a commit may know. */
     find_proof(w, 0, BUFFER_FORMAT_HEADER);
-    w->mark = buffer_cursor_max(w->r->durable, w->r->books.frontier);
-    return settled(w, &g->prev);
+    w->mark = mark_of(w->r);
+    known = buffer_cursor_max(w->r->durable, w->r->books.frontier);
+    return settled(&known, &g->prev);
 }
 
 /* false when the first segment's snapshot could not be read and was asked for: nothing is decided
@@ -642,7 +657,7 @@ static void find_end(int dir, struct buffer_recovered *r)
         return;
     }
     set_ends(r);
-    w.mark = buffer_cursor_max(r->durable, r->books.frontier);
+    w.mark = mark_of(r);
     start = first_to_walk(&w);
     if (start == 0 && !may_begin(&w)) {
         r->positions_lost = true;

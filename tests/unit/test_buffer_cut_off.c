@@ -1,0 +1,172 @@
+/*
+ * A recovery cuts the log, what follows goes on in a segment that never reaches the disk, and the
+ * power fails again: what had been cut off must not come back.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/buffer_fixture.h"
+#include "tests/unit/io_crash.h"
+
+#include "agent/base/log.h"
+#include "agent/buffer/buffer_format.h"
+
+#define DOC 900
+#define DATAGRAM (1ull << 40)
+
+static void see_position(void *arg, struct bytes key, struct bytes value)
+{
+    uint64_t *p = arg;
+    char text[32] = "";
+
+    if (!bytes_is(key, "lines"))
+        return;
+    memcpy(text, value.p, MIN(value.n, sizeof text - 1));
+    *p = strtoull(text, NULL, 10);
+}
+
+static void append_lines(struct buffer *b, uint64_t from, uint64_t to)
+{
+    char value[32];
+
+    for (uint64_t k = from; k < to; k++)
+        assert_true(fixture_append(b, BUFFER_CAN_WAIT, 0, k, DOC));
+    buffer_position_set(b, BYTES_LITERAL("lines"),
+                        bytes_of(value, (size_t)snprintf(value, sizeof value, "%u", (unsigned)to)));
+    assert_int_equal(buffer_commit(b), 0);
+}
+
+static uint64_t position_of(struct buffer *b)
+{
+    uint64_t position = 0;
+
+    buffer_position_each(b, see_position, &position);
+    return position;
+}
+
+static bool all_durable(void *arg)
+{
+    struct buffer_point d = buffer_durable(arg), end = buffer_end(arg);
+
+    return d.segment == end.segment && d.offset == end.offset;
+}
+
+/* Lines 0 to 9 durable, 10 to 19 not, and a hole where 13 was. Returns the segment's name. */
+static void make_torn_log(const char *dir, const char *work, char name[64])
+{
+    for (bool slow = true; slow;) {
+        struct buffer_point durable, now, hole;
+        char path[400], zeros[64] = "";
+        char names[256][64];
+        struct buffer *b;
+        int fd;
+
+        fixture_remove(work);
+        crash_start(work);
+        b = fixture_open(work, 2 << 20, 1 << 20);
+        append_lines(b, 0, 10);
+        buffer_owe_sync(b, true);
+        assert_true(fixture_wait(all_durable, b));
+        durable = buffer_durable(b);
+        append_lines(b, 10, 13);
+        hole = buffer_end(b);
+        append_lines(b, 13, 20);
+        fixture_copy(work, dir);
+        now = buffer_durable(b);
+        slow = now.offset != durable.offset; /* a second has passed: it was synced */
+        buffer_close(b);
+        assert_int_equal(fixture_list(dir, ".seg", names), 1);
+        snprintf(name, 64, "%s", names[0]);
+        snprintf(path, sizeof path, "%s/%s", dir, name);
+        fd = open(path, O_WRONLY);
+        assert_int_equal(pwrite(fd, zeros, sizeof zeros, (off_t)hole.offset), sizeof zeros);
+        close(fd);
+    }
+}
+
+/* Whether the state file on disk has a frontier of 22. */
+static bool state_has_frontier(void *dir)
+{
+    char path[400], p[BUFFER_FORMAT_STATE] = "";
+    bool found = false;
+    int fd;
+
+    snprintf(path, sizeof path, "%s/state", (char *)dir);
+    fd = open(path, O_RDONLY);
+    if (read(fd, p, sizeof p) > 0)
+        for (int i = 0; i < 2; i++) {
+            struct buffer_state s;
+
+            found = found || (buffer_format_slot_get(p + i * BUFFER_FORMAT_SLOT_STEP, &s) &&
+                              s.books.frontier.seq == 22);
+        }
+    close(fd);
+    return found;
+}
+
+/* The first recovery cuts lines 13 to 19 off. Other records take their sequence numbers, in a
+ * segment of which only the delivery becomes known. The next recovery must not take what was cut
+ * for the log, and its position for one that was reached. */
+static void test_what_was_cut_off_does_not_come_back(void **state)
+{
+    char *dir = fixture_dir(), work[300], torn[300], last[300], name[64], from[400], to[400];
+    static char p[1 << 20];
+    struct buffer_cursor c, done;
+    struct buffer_record r;
+    struct buffer *b;
+    size_t need, n, at;
+    uint64_t lost;
+
+    (void)state;
+    snprintf(work, sizeof work, "%s-work", dir);
+    snprintf(torn, sizeof torn, "%s-torn", dir);
+    snprintf(last, sizeof last, "%s-last", dir);
+    make_torn_log(torn, work, name);
+    fixture_copy(torn, dir);
+    crash_start(dir);
+    crash_fail(CRASH_DIR_SYNC, 1, EIO, true);
+    crash_fail(CRASH_SYNC, 2, EIO, true); /* the first is the state's */
+    b = fixture_open(dir, 2 << 20, 1 << 20);
+    assert_int_equal(position_of(b), 13);
+    for (uint64_t k = 0; k < 15; k++)
+        assert_true(fixture_append(b, BUFFER_CANNOT_WAIT, 0, DATAGRAM + k, DOC));
+    assert_int_equal(buffer_commit(b), 0);
+    c = done = buffer_frontier(b);
+    while (done.seq < 22) {
+        n = buffer_read(b, &c, p, sizeof p, &lost, &need);
+        assert_int_not_equal(n, 0);
+        for (at = 0; buffer_next(p, n, &at, &r) && r.seq < 22;)
+            done = buffer_record_end(&r);
+    }
+    buffer_advance(b, done, &(struct buffer_outcome){.delivered = 22 - buffer_frontier(b).seq});
+    assert_true(fixture_wait(state_has_frontier, dir));
+    assert_int_equal(mkdir(last, 0700), 0);
+    snprintf(from, sizeof from, "%s/state", dir);
+    snprintf(to, sizeof to, "%s/state", last);
+    fixture_copy_file(from, to);
+    snprintf(from, sizeof from, "%s/%s", torn, name);
+    snprintf(to, sizeof to, "%s/%s", last, name);
+    fixture_copy_file(from, to);
+    crash_no_faults();
+    buffer_close(b);
+
+    crash_start(last);
+    b = fixture_open(last, 2 << 20, 1 << 20);
+    assert_true(position_of(b) <= 13);
+    assert_int_equal(buffer_frontier(b).seq, 22);
+    fixture_balanced(b);
+    buffer_close(b);
+    fixture_done(dir);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_what_was_cut_off_does_not_come_back)};
+
+    log_init((enum log_level)(LOG_ERROR + 1), LOG_LOGFMT);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
