@@ -218,7 +218,7 @@ static bool allow_all(scmp_filter_ctx filter)
     }
     /* abort(3). */
     return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-                            SCMP_CMP64(0, SCMP_CMP_EQ, (uint64_t)own)) == 0;
+                            SCMP_CMP64(0, SCMP_CMP_EQ, (uint64_t)own, 0)) == 0;
 }
 
 /* What is old enough that no library takes ENOSYS for its answer, and would look like a fault of
