@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define FIRST_PASSED 3 /* SD_LISTEN_FDS_START */
+#define MOST_PASSED 64
 #define BACKLOG 128
 
 static bool fits(int fd, int type)
@@ -36,7 +37,7 @@ static int passed(int type)
     if (!pid || !count || strtol(pid, NULL, 10) != (long)getpid())
         return -1;
     n = strtol(count, NULL, 10);
-    for (int fd = FIRST_PASSED; fd < FIRST_PASSED + MIN(n, 64); fd++) {
+    for (int fd = FIRST_PASSED; fd < FIRST_PASSED + MIN(n, MOST_PASSED); fd++) {
         if (!fits(fd, type))
             continue;
         fcntl(fd, F_SETFD, FD_CLOEXEC);
@@ -46,8 +47,23 @@ static int passed(int type)
     return -1;
 }
 
+/* What was taken is closed on exec; the others are as we got them. */
+static void tell_unused(void)
+{
+    const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
+    long n = pid && count && strtol(pid, NULL, 10) == (long)getpid() ? strtol(count, NULL, 10) : 0;
+    uint64_t unused = 0;
+
+    for (int fd = FIRST_PASSED; fd < FIRST_PASSED + MIN(n, MOST_PASSED); fd++)
+        unused += fcntl(fd, F_GETFD) == 0;
+    if (unused)
+        log_warn("the service manager holds sockets that nobody reads: what is sent there is lost",
+                 LOG_U64("sockets", unused), LOG_STR("knob", "inputs.gelf.udp, inputs.gelf.tcp"));
+}
+
 void gelf_socket_forget_passed(void)
 {
+    tell_unused();
     unsetenv("LISTEN_PID");
     unsetenv("LISTEN_FDS");
     unsetenv("LISTEN_FDNAMES");

@@ -18,8 +18,8 @@
  * stream), non-blocking, closed on exec; -1 with *e. */
 int gelf_socket_open(const char *address, int type, struct error *e);
 
-/* Once all are open: makes the service manager's variables go away, so that nobody takes the
- * numbers for sockets again. */
+/* Once all are open: tells of sockets that nobody has taken, and makes the service manager's
+ * variables go away, so that nobody takes the numbers for sockets again. */
 void gelf_socket_forget_passed(void);
 
 #endif

@@ -238,15 +238,28 @@ static bool refuse(scmp_filter_ctx filter)
     return true;
 }
 
+/* NULL when a list of calls makes sense here. */
+static const char *why_not(void)
+{
+    if (SANDBOX_SANITIZED)
+        return "a sanitizer's build";
+    if (!KNOWN_MACHINE)
+        return "the list was never tried on this kind of machine";
+    /* Also where the machine is Valgrind's, whose own calls would be filtered with ours. */
+    if (seccomp_api_get() < 2)
+        return "the kernel has no seccomp(2)";
+    return NULL;
+}
+
 bool sandbox_calls_limit(struct strbuf *text)
 {
     scmp_filter_ctx filter;
     bool made;
     int rc = -ENOMEM;
+    const char *without = why_not();
 
-    if (SANDBOX_SANITIZED || !KNOWN_MACHINE) {
-        strbuf_add_str(text, SANDBOX_SANITIZED ? "all: a sanitizer's build"
-                                               : "all: the list was never tried on this machine");
+    if (without) {
+        strbuf_printf(text, "all: %s", without);
         return false;
     }
     filter = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));

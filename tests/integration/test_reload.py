@@ -406,3 +406,16 @@ def test_socket_activation_drops_no_datagram_over_restarts(lab):
     barge.stop()
     udp.close()
     tcp.close()
+
+
+def test_a_passed_socket_that_nothing_uses_is_told(lab):
+    with high(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as udp, high(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as tcp:
+        udp.bind(("127.0.0.1", 0))
+        tcp.bind(("127.0.0.1", 0))
+        tcp.listen(1)
+        barge = lab.barge(lab.config(None, gelf_udp="127.0.0.1:9"), **activated(udp, tcp))
+        assert "sockets that nobody reads" in barge.log() and "sockets=1 " in barge.log()
+        barge.config["inputs"]["gelf"]["tcp"] = "127.0.0.1:9"
+        barge.write_config()
+        barge.restart()
+        assert "sockets that nobody reads" not in barge.log()
