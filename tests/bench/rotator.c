@@ -6,8 +6,8 @@
  * One write(2) a record, as the engine does. Rotation follows moby's logfile.go: close, remove the
  * oldest, rename upwards, make the live file anew; with gz the next rotation waits until the last
  * one's compression is finished. MAX_FILE 1 removes the live file. MB_PER_SECOND 0 is as fast as it
- * goes. Each line carries "seq":N,"src":SRC. At the end one line of JSON: what was written and how
- * long files stood under a name, from their making to their removal.
+ * goes. Each line carries "seq":N,"src":SRC. At the end one line of JSON: what was written, how long
+ * files stood under a name, from their making to their removal, and the first seq of each file.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,6 +30,7 @@ static pthread_mutex_t rotating = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t born[64]; /* of the live file, .1, .2, … */
 static double lives[LIVES_MAX];
 static size_t n_lives;
+static unsigned long firsts[LIVES_MAX];
 
 static uint64_t now_ns(void)
 {
@@ -191,7 +192,8 @@ int main(int argc, char **argv)
             tm.tm_sec, i % 100000 * 10000 + 1);
         if (in_file >= max_size) {
             fd = rotate(fd);
-            rotations++;
+            if (++rotations < LIVES_MAX)
+                firsts[rotations] = i;
             in_file = 0;
         }
         if (write(fd, line, (size_t)n) != n)
@@ -205,9 +207,12 @@ int main(int argc, char **argv)
     pthread_mutex_lock(&rotating);
     qsort(lives, n_lives, sizeof *lives, by_length);
     printf("{\"bytes\":%llu,\"seconds\":%.3f,\"mb_per_s\":%.1f,\"rotations\":%lu,\"removed\":%zu,"
-           "\"life_ms_min\":%.2f,\"life_ms_p1\":%.2f,\"life_ms_median\":%.2f}\n",
+           "\"life_ms_min\":%.2f,\"life_ms_p1\":%.2f,\"life_ms_median\":%.2f,\"firsts\":[0",
            (unsigned long long)bytes, seconds, (double)bytes / 1e6 / seconds, rotations, n_lives,
            n_lives ? lives[0] : 0, n_lives ? lives[n_lives / 100] : 0,
            n_lives ? lives[n_lives / 2] : 0);
+    for (unsigned long i = 1; i <= rotations && i < LIVES_MAX; i++)
+        printf(",%lu", firsts[i]);
+    printf("]}\n");
     return 0;
 }

@@ -1,11 +1,15 @@
 """Rotation in every way that Docker has, under load, and while nobody looks."""
 
+import json
 import os
 import random
+import shutil
+import subprocess
 
 import pytest
 
-from load import Writer, check_exactly_once, check_order, line
+from barge import BINARY
+from load import Writer, check_exactly_once, check_order, line, number_of
 from waiting import holds_for, wait_until
 
 WAYS = {
@@ -53,6 +57,41 @@ def test_rotation_at_speed(lab, way):
     assert docker_figures["held_bytes"] == 0 and docker_figures.get("missed_files", 0) == 0
     # What was rotated away is let go in the end.
     wait_until(lambda: barge.status()["inputs"]["docker"]["files"] <= 2 * 3, 15, barge.status)
+
+
+ROTATOR = os.path.join(os.path.dirname(BINARY), "bench", "rotator")
+
+
+@pytest.mark.parametrize("how", ["plain", "gz"])
+def test_rotation_that_waits_for_nobody(lab, how):
+    """50 MB/s with max-size=1m, max-file=3: a file stands for 60 ms. On a busy machine one may be missed: then it is whole files that are, and
+    each is counted."""
+    elastic, docker = lab.elastic(), lab.docker()
+    container = docker.container("app-1", max_size=1_000_000, max_file=3, compress=how == "gz")
+    barge = lab.barge(lab.config(elastic, docker))
+    lines = 60000
+    done = subprocess.run([ROTATOR, docker.path, container.id, "0", str(lines), "50", "1000000", "3", how], capture_output=True, check=True)
+    files = json.loads(done.stdout)["firsts"] + [lines]
+
+    def missing():
+        seen = {d["seq"] for d in elastic.documents()}
+        return [b - a for a, b in zip(files, files[1:]) if not seen.issuperset(range(a, b))]
+
+    def all_is_told():
+        counted = barge.status()["inputs"]["docker"]["missed_files"]
+        return len(elastic.store) + sum(missing()) == lines and len(missing()) == counted
+
+    wait_until(all_is_told, 30, lambda: f"{len(elastic.store)} documents; {barge.status()['inputs']['docker']}", every_s=0.3)
+    assert len(missing()) <= len(files) // 10
+    barge.wait_drained()
+    check_order_of_seq(elastic.documents())
+
+
+def check_order_of_seq(documents):
+    """Each once, and their times rise with their numbers."""
+    rows = sorted((d["seq"], d["@timestamp"]) for d in documents)
+    assert len({seq for seq, _ in rows}) == len(rows)
+    assert [at for _, at in rows] == sorted(at for _, at in rows)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -296,3 +335,122 @@ def test_start_at_the_end(lab):
     container.write(line("app-1", 1))
     elastic.wait_for(3)
     check_exactly_once(elastic.documents(), {"app-1": 2, "new-1": 1})
+
+
+@pytest.mark.parametrize("end", ["stands", "removed"])
+def test_the_buffer_is_full_while_files_rotate(lab, end):
+    """The node is away: reading stops, files are held as they are rotated away, memory stays as it is."""
+    elastic, docker = lab.elastic(), lab.docker()
+    elastic.stop()
+    container = docker.container("app-1", max_size=200_000, max_file=3)
+    barge = lab.barge(lab.config(elastic, docker, buffer={"max_size": "8MiB"}))
+    writer = Writer(container, 24000, size=600, before_rotation=not_before_it_is_held(barge))
+    container.write(line("app-1", 24000))
+    wait_until(lambda: barge.ledger()["buffered"] == 1, 10)
+    before = barge.rss_kib()
+    writer.start()
+    writer.finish()
+    wait_until(lambda: barge.status()["buffer"]["full"] == 1 and barge.status()["inputs"]["docker"]["held_bytes"] > 5_000_000, 10, barge.status)
+    if end == "removed":
+        wait_until(lambda: holds_open(barge, container), 10, "all held")
+        container.remove()
+    # The buffer's own pages of memory and one turn's are in it; twelve megabytes of log are not.
+    assert barge.rss_kib() - before < 10_000
+    elastic.start()
+    elastic.wait_for(24001, 40)
+    barge.wait_drained()
+    check_exactly_once(elastic.documents(), {"app-1": 24001})
+    figures = barge.status()["inputs"]["docker"]
+    assert figures["missed_files"] == figures["let_go_bytes"] == 0
+    wait_until(lambda: barge.status()["inputs"]["docker"]["files"] <= (3 if end == "stands" else 0), 20, barge.status)
+
+
+def test_what_is_beyond_max_held_is_let_go(lab):
+    elastic, docker = lab.elastic(), lab.docker()
+    elastic.stop()
+    container = docker.container("app-1", max_size=200_000, max_file=2)
+    barge = lab.barge(lab.config(elastic, docker, buffer={"max_size": "8MiB"}, inputs={"docker": {"max_held": "1MiB"}}))
+    writer = Writer(container, 24000, size=600, before_rotation=not_before_it_is_held(barge))
+    writer.start()
+    writer.finish()
+    wait_until(lambda: barge.status()["inputs"]["docker"]["let_go_bytes"] > 0, 20, barge.status)
+    wait_until(lambda: barge.status()["inputs"]["docker"]["held_bytes"] <= (1 << 20) + 400_000, 10, barge.status)
+    assert "inputs.docker.max_held" in barge.log()
+    elastic.start()
+    wait_until(lambda: barge.status()["inputs"]["docker"]["lag_bytes"] == 0, 30, barge.status)
+    barge.wait_drained()
+    seen = [number_of(d)[1] for d in elastic.documents()]
+    assert len(seen) == len(set(seen)) and max(seen) == 23999
+    # What is missing is what was let go: lines of 600 bytes and some more each.
+    let_go = barge.status()["inputs"]["docker"]["let_go_bytes"]
+    assert let_go / 900 <= 24000 - len(seen) <= let_go / 600
+
+
+def test_watches_used_up(lab):
+    """A namespace of its own with three watches: the others are polled, which is said once, with the knob."""
+    if not shutil.which("unshare"):
+        pytest.skip("unshare is missing")
+    few = ("unshare", "--user", "--map-root-user", "sh", "-c", 'echo 3 > /proc/sys/user/max_inotify_watches && exec "$@"', "sh")
+    if subprocess.run([*few, "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("user namespaces are not to be had here")
+    elastic, docker = lab.elastic(), lab.docker()
+    containers = [docker.container(f"app{i}-1", max_size=20_000, max_file=3) for i in range(6)]
+    barge = lab.barge(lab.config(elastic, docker), wrapper=few)
+    for n in range(3):
+        for c in containers:
+            c.write(b"".join(line(c.name, 100 * n + i) for i in range(100)))
+        elastic.wait_for(600 * (n + 1), 20)
+    barge.wait_drained()
+    check_exactly_once(elastic.documents(), {c.name: 300 for c in containers})
+    assert min(c.rotations for c in containers) > 1
+    said = [row for row in barge.log().splitlines() if "no inotify watches left" in row]
+    assert len(said) == 1 and "fs.inotify.max_user_watches" in said[0]
+
+
+def test_the_right_to_read_is_taken_away_and_given_back(lab):
+    """Reading goes on where it stopped."""
+    if os.geteuid() == 0 and not shutil.which("setpriv"):
+        pytest.skip("setpriv is missing")
+    elastic, docker = lab.elastic(), lab.docker()
+    container = docker.container("app-1", max_file=3)
+    without_rights = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
+    barge = lab.barge(lab.config(elastic, docker), wrapper=without_rights)
+    container.write(b"".join(line("app-1", i) for i in range(100)))
+    elastic.wait_for(100)
+    barge.wait_drained()
+    barge.stop()
+    os.chmod(container.path, 0)
+    container.write(line("app-1", 100))
+    barge.start()
+    wait_until(lambda: barge.status()["inputs"]["docker"]["unreadable"] == 1, 10, barge.status)
+    container.write(line("app-1", 101))
+    os.chmod(container.path, 0o640)
+    elastic.wait_for(102)
+    wait_until(lambda: barge.status()["inputs"]["docker"]["unreadable"] == 0, 10, barge.status)
+    assert barge.wait_drained()["duplicate"] == 0
+    check_exactly_once(elastic.documents(), {"app-1": 102})
+
+
+@pytest.mark.parametrize("grown", [0, 30, 80], ids=["shorter", "shorter with other lines", "longer with other lines"])
+def test_a_file_that_a_power_cut_has_shortened(lab, grown):
+    """Its second half never reached the disk, and other lines of the same length came in its place: none is taken for the one before."""
+    elastic, docker = lab.elastic(), lab.docker()
+    container = docker.container("app-1")
+    barge = lab.barge(lab.config(elastic, docker))
+    start = 1_795_406_400_000_000_001
+    for i in range(100):
+        container.write(b"first run, line %03d\n" % i, at_ns=start + i)
+    elastic.wait_for(100)
+    barge.wait_drained()
+    barge.stop()  # its own positions are on disk: the file is behind them
+    os.truncate(container.path, container.size() // 2)
+    for i in range(grown):
+        container.write(b"later run, line %03d\n" % i, at_ns=start + 10**9 + i)
+    barge.start()
+    elastic.wait_for(100 + grown)
+    container.write(b"the last one\n")
+    elastic.wait_for(101 + grown)
+    ledger = barge.wait_drained()
+    said = sorted(d["message"] for d in elastic.documents())
+    assert said == sorted([f"first run, line {i:03d}" for i in range(100)] + [f"later run, line {i:03d}" for i in range(grown)] + ["the last one"])
+    assert ledger["duplicate"] == 50  # what stands there still is read again, and known

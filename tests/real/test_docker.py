@@ -3,6 +3,7 @@
 import collections
 import os
 import re
+import subprocess
 
 import pytest
 
@@ -80,6 +81,37 @@ def test_rotation_under_load(agent, engine, compress):
     for name in names:
         check_numbers([d for d in elastic.documents() if d["container"]["name"] == name], 60000)
     assert barge.status()["inputs"]["docker"]["missed_files"] == 0
+
+
+def test_rotation_at_full_speed_on_a_busy_machine(agent, engine):
+    """A file of 200 kB stands for milliseconds at this speed, and somebody computes all the while. What the holder could not open in time is
+    counted: whole files, none in silence."""
+    elastic, barge = agent
+    options = {"max-size": "200k", "max-file": "3"}
+    program = 'BEGIN{for(i=0;i<%d;i++)printf "line %%d xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\\n",i}'
+    lines, names = 60000, ["full-0", "full-1"]
+    busy = subprocess.Popen(["/bin/sh", "-c", "while :; do :; done"])
+    try:
+        for name in names:
+            engine.run("busybox", "awk", program % lines, name=name, log_options=options)
+        engine.wait(*names)
+    finally:
+        busy.kill()
+        busy.wait()
+    figures = barge.status()["inputs"]["docker"]
+    per_file = 200_000 // 170 + 2  # a line of the log has some 170 bytes
+
+    def all_is_told():
+        figures.update(barge.status()["inputs"]["docker"])
+        missing = lines * len(names) - len(elastic.store)
+        return figures["lag_bytes"] == 0 and 0 <= missing <= figures["missed_files"] * per_file
+
+    wait_until(all_is_told, 40, lambda: f"{len(elastic.store)} documents; {figures}", every_s=0.2)
+    barge.wait_drained()
+    for name in names:
+        seen = collections.Counter(int(d["message"].split()[1]) for d in elastic.documents() if d["container"]["name"] == name)
+        assert set(seen.values()) == {1}
+    assert figures["missed_files"] <= 2
 
 
 def test_kill_9_and_rotation_under_load(agent, engine):
