@@ -258,6 +258,19 @@ static enum docker_follow follow_driver(const char *driver)
     return DOCKER_ELSEWHERE;
 }
 
+/* Once, by its name: the engine may write hostconfig.json before config.v2.json. */
+static void name_elsewhere(struct docker_container *c)
+{
+    bool waits = !c->has_config && c->shared->now_ms < c->config_until_ms;
+
+    if (c->follow != DOCKER_ELSEWHERE || c->elsewhere_said || waits)
+        return;
+    c->elsewhere_said = true;
+    log_info("container logs with a driver that cannot be read here",
+             LOG_STR("container", c->has_config ? c->config.name : c->hex),
+             LOG_STR("driver", c->log_driver), LOG_STR("knob", "--log-driver json-file"));
+}
+
 static void load_host_config(struct docker_container *c, int dir)
 {
     struct docker_host_config h;
@@ -273,12 +286,9 @@ static void load_host_config(struct docker_container *c, int dir)
         c->uses_gz |= h.compress;
         if (c->follow == DOCKER_FOLLOWED)
             follow(c, how);
-        if (c->follow == DOCKER_ELSEWHERE && !c->log_driver) {
+        if (c->follow == DOCKER_ELSEWHERE && !c->log_driver)
             c->log_driver = base_strdup(h.log_driver);
-            log_info("container logs with a driver that cannot be read here",
-                     LOG_STR("container", c->has_config ? c->config.name : c->hex),
-                     LOG_STR("driver", h.log_driver), LOG_STR("knob", "--log-driver json-file"));
-        }
+        name_elsewhere(c);
         docker_host_config_fini(&h);
     }
     free(text);

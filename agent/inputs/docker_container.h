@@ -64,11 +64,12 @@ struct docker_container {
     char *log_driver;                /* owned; when DOCKER_ELSEWHERE */
     int64_t created_ns, finished_ns; /* finished: of its last run, INT64_MIN before there was one */
     bool has_config, created_known;
-    bool stopped;       /* the config says that it does not run */
-    bool gone;          /* the folder is */
-    bool denied;        /* we have no right to read its log */
-    bool first_seen;    /* inputs.docker.start applies to the files that the first scan finds */
-    bool has_own_entry; /* a position that says no more than that it has been seen */
+    bool stopped;        /* the config says that it does not run */
+    bool gone;           /* the folder is */
+    bool elsewhere_said; /* that it is DOCKER_ELSEWHERE stands in the log */
+    bool denied;         /* we have no right to read its log */
+    bool first_seen;     /* inputs.docker.start applies to the files that the first scan finds */
+    bool has_own_entry;  /* a position that says no more than that it has been seen */
     bool is_ready, wants_visit, wants_scan, wants_config;
     bool rewound; /* framing was set back to save memory; what was framed is to be read again */
     bool uses_gz; /* compressed files were seen, or are to be expected */

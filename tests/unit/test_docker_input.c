@@ -195,6 +195,35 @@ static void test_other_drivers_are_named(void **state)
     run_to_metric(M_DOCKER_UNREADABLE, 0);
 }
 
+/* hostconfig.json before config.v2.json: it is named when its name is known, once. */
+static void test_another_driver_before_the_name_is_known(void **state)
+{
+    FILE *kept = tmpfile();
+    int console = dup(STDERR_FILENO);
+    char text[4096] = "";
+    const char *said;
+
+    (void)state;
+    play_folder(stage_id);
+    play_host_config(stage_id, "local", false);
+    dup2(fileno(kept), STDERR_FILENO);
+    stage_start();
+    run_to_metric(M_DOCKER_UNREADABLE, 1);
+    play_config(stage_id, "db", true, "");
+    stage_run_rounds(30);
+    play_config(stage_id, "db", true, "");
+    stage_run_rounds(30);
+    dup2(console, STDERR_FILENO);
+    close(console);
+    rewind(kept);
+    text[fread(text, 1, sizeof text - 1, kept)] = '\0';
+    fclose(kept);
+    said = strstr(text, "cannot be read here");
+    assert_non_null(said);
+    assert_non_null(strstr(said, "container=db"));
+    assert_null(strstr(said + 1, "cannot be read here"));
+}
+
 static void test_only_regular_files(void **state)
 {
     char path[512];
@@ -1279,6 +1308,7 @@ int main(void)
         CASE(test_rename),
         CASE(test_excluded_containers),
         CASE(test_other_drivers_are_named),
+        CASE(test_another_driver_before_the_name_is_known),
         CASE(test_only_regular_files),
         CASE(test_folder_is_waited_for),
         CASE(test_without_watches_files_are_polled),
