@@ -6,8 +6,9 @@
  * One write(2) a record, as the engine does. Rotation follows moby's logfile.go: close, remove the
  * oldest, rename upwards, make the live file anew; with gz the next rotation waits until the last
  * one's compression is finished. MAX_FILE 1 removes the live file. MB_PER_SECOND 0 is as fast as it
- * goes. Each line carries "seq":N,"src":SRC. At the end one line of JSON: what was written, how long
- * files stood under a name, from their making to their removal, and the first seq of each file.
+ * goes. Each line carries "seq":N,"src":SRC. At the end one line of JSON: what was written, how
+ * long files stood under a name, from their making to their removal, and the first seq of each
+ * file.
  */
 #include <errno.h>
 #include <fcntl.h>
