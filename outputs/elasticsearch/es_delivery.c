@@ -245,33 +245,52 @@ static bool next_work(struct es *es, const struct es_host *host, uint64_t now_ms
     bool trying = host->breaker.state != ES_BREAKER_CLOSED;
 
     memset(w, 0, sizeof *w);
-    if (trying) {
+    if (trying || es_host_doubtful(host)) {
         struct es_batch *b = first_pending(es, true, now_ms, due_ms);
 
-        if (b != NULL && b->attempts >= 3 && from_main(es, now_ms, w, due_ms))
+        /* What has failed already is not for trying a host with while another one is well: this may
+         * be the one that swallowed it. */
+        if (b != NULL && b->attempts > 0 && es_hosts_well(&es->hosts))
+            return from_lanes(es, now_ms, w, due_ms) || from_main(es, now_ms, w, due_ms);
+        if (trying && b != NULL && b->attempts >= 3 && from_main(es, now_ms, w, due_ms))
             return true;
     }
     return from_pending(es, trying, now_ms, w, due_ms) || from_lanes(es, now_ms, w, due_ms) ||
            from_main(es, now_ms, w, due_ms);
 }
 
+/* The next host and what to send it. NULL: nothing now, and *due_ms is lowered to when to look
+ * again.
+ */
+static struct es_host *next_host(struct es *es, uint64_t now_ms, struct work *w, uint64_t *due_ms)
+{
+    uint64_t host_due_ms;
+    struct es_host *host = es_hosts_pick(&es->hosts, now_ms, true, &host_due_ms);
+
+    if (host != NULL && next_work(es, host, now_ms, w, due_ms))
+        return host;
+    /* Nothing to try that one with: for the others there may be. */
+    if (host != NULL && es_host_doubtful(host)) {
+        host = es_hosts_pick(&es->hosts, now_ms, false, &host_due_ms);
+        if (host != NULL && next_work(es, host, now_ms, w, due_ms))
+            return host;
+    }
+    *due_ms = MIN(*due_ms, host == NULL ? host_due_ms : FOREVER);
+    return NULL;
+}
+
 static uint64_t send_all(struct es *es, uint64_t now_ms)
 {
     uint64_t due_ms = FOREVER;
+    struct es_host *host;
+    struct work w;
 
-    for (;;) {
-        uint64_t host_due_ms;
-        struct es_host *host = es_hosts_pick(&es->hosts, now_ms, &host_due_ms);
-        struct work w;
-
-        if (host == NULL)
-            return MIN(due_ms, host_due_ms);
-        if (!next_work(es, host, now_ms, &w, &due_ms))
-            return due_ms;
+    while ((host = next_host(es, now_ms, &w, &due_ms)) != NULL) {
         if (w.batch != NULL)
             w.batch->sent_ms = now_ms;
         es_hosts_send(&es->hosts, host, w.body, w.batch, w.lane, now_ms);
     }
+    return due_ms;
 }
 
 /* ---- dead letters, lanes, frontier ---- */

@@ -15,6 +15,8 @@
 #define PATH "/_bulk?filter_path=errors,items.*.status,items.*.error,items.*.failure_store"
 
 #define CONNECT_MS 10000
+/* Connections last, so names are rarely asked for; and one that has moved is to be found soon. */
+#define DNS_CACHE_S 5L
 #define UPLOAD_BUFFER (64L << 10)
 #define RECEIVE_BUFFER (32L << 10)
 #define ERROR_BODY_MAX (32u << 10)
@@ -159,7 +161,21 @@ void es_hosts_fini(struct es_hosts *h)
     memset(h, 0, sizeof *h);
 }
 
-struct es_host *es_hosts_pick(struct es_hosts *h, uint64_t now_ms, uint64_t *due_ms)
+bool es_host_doubtful(const struct es_host *host)
+{
+    return host->ok_number == 0 || host->breaker.state != ES_BREAKER_CLOSED ||
+           host->breaker.failures > 0;
+}
+
+bool es_hosts_well(const struct es_hosts *h)
+{
+    for (size_t i = 0; i < h->n; i++)
+        if (!es_host_doubtful(&h->list[i]))
+            return true;
+    return false;
+}
+
+struct es_host *es_hosts_pick(struct es_hosts *h, uint64_t now_ms, bool probes, uint64_t *due_ms)
 {
     struct es_host *best = NULL;
     size_t start = es_random_next(&h->random) % h->n;
@@ -169,6 +185,8 @@ struct es_host *es_hosts_pick(struct es_hosts *h, uint64_t now_ms, uint64_t *due
         struct es_host *host = &h->list[(start + i) % h->n];
 
         if (host->in_flight >= es_limit_allowed(&host->limit))
+            continue;
+        if (!probes && es_host_doubtful(host))
             continue;
         if (!es_breaker_allows(&host->breaker, now_ms)) {
             *due_ms = MIN(*due_ms, es_breaker_due_ms(&host->breaker));
@@ -332,6 +350,7 @@ static void set_up(struct es_request *r)
     curl_easy_setopt(easy, CURLOPT_PROXY, s->proxy);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)s->timeout_ms);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)MIN(s->timeout_ms, CONNECT_MS));
+    curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, DNS_CACHE_S);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, UPLOAD_BUFFER);
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, RECEIVE_BUFFER);

@@ -90,8 +90,13 @@ int es_hosts_init(struct es_hosts *h, const struct elasticsearch_settings *setti
 void es_hosts_fini(struct es_hosts *h);
 
 /* The host that may be asked now and has least to do; NULL: none, and then *due_ms says when the
- * passing of time will make one (UINT64_MAX: only the end of a request). */
-struct es_host *es_hosts_pick(struct es_hosts *h, uint64_t now_ms, uint64_t *due_ms);
+ * passing of time will make one (UINT64_MAX: only the end of a request). probes: one that is to be
+ * tried comes first; else none that is doubtful. */
+struct es_host *es_hosts_pick(struct es_hosts *h, uint64_t now_ms, bool probes, uint64_t *due_ms);
+/* Whether the last word of the host was no answer, or it has never answered. */
+bool es_host_doubtful(const struct es_host *host);
+/* Whether one of them is not. */
+bool es_hosts_well(const struct es_hosts *h);
 
 /* Sends a body, whose memory is lent until body_done. */
 void es_hosts_send(struct es_hosts *h, struct es_host *host, struct es_body *body,

@@ -77,6 +77,14 @@ class Rewritten:
         self.fn, self.status, self.content_type = fn, status, content_type
 
 
+class Raw:
+    """Writes whatever fn(connection, right) does to the connection; right: bytes of the right answer, header and all (index: after
+    storing). The connection is closed afterwards, unless keep."""
+
+    def __init__(self, fn, index=False, keep=False):
+        self.fn, self.index, self.keep = fn, index, keep
+
+
 class Refuse:
     """An item's error."""
 
@@ -98,6 +106,7 @@ class Request:
         self.at = time.monotonic()
         self.items = []
         self.outcome = None
+        self.connection = None  # a number for each
 
     def __repr__(self):
         return f"<{self.method} {self.path} items={len(self.items)} outcome={self.outcome}>"
@@ -178,6 +187,7 @@ class ScriptedElastic:
         self._threads = []
         self._held = threading.Event()
         self.port = port
+        self.address = "127.0.0.1"
         self._listener = None
         self.start()
 
@@ -186,7 +196,7 @@ class ScriptedElastic:
     def start(self):
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", self.port))
+        listener.bind((self.address, self.port))
         listener.listen(128)
         self.port = listener.getsockname()[1]
         self._listener = listener
@@ -346,6 +356,7 @@ class ScriptedElastic:
                      headers=[("WWW-Authenticate", 'Basic realm="security"')])
 
     def _bulk(self, request, connection, held):
+        request.connection = connection.fileno(), id(connection)
         self.requests.append(request)
         with self._lock:
             answer = self._script.popleft() if self._script else None
@@ -373,7 +384,7 @@ class ScriptedElastic:
             return True
         if isinstance(answer, Late):
             held.wait(answer.seconds)
-        if isinstance(answer, (Silence, Close, Cut)) and not answer.index:
+        if isinstance(answer, (Silence, Close, Cut, Raw)) and not answer.index:
             right = None
         else:
             right = self._index(request)
@@ -388,6 +399,11 @@ class ScriptedElastic:
                                          content_type=answer.content_type))
             return True
         data = self._bytes(Whole(200, json.dumps(right or {}, separators=(",", ":"))))
+        if isinstance(answer, Raw):
+            answer.fn(connection, data)
+            if answer.keep:
+                return True
+            raise _Hangup
         if isinstance(answer, Cut):
             connection.sendall(data[:answer.at_byte])
             raise _Hangup
@@ -521,6 +537,20 @@ class TestAuthority:
                       "-keyout", key, "-out", request)
         self._openssl("x509", "-req", "-in", request, "-CA", self.ca_file, "-CAkey", self._at("ca.key"), "-CAcreateserial",
                       "-days", "2", "-extfile", extensions, "-out", certificate)
+        return certificate, key
+
+    def issue_expired(self, name, alternatives):
+        """A certificate whose time was over yesterday."""
+        certificate, key = self.issue(name, alternatives)
+        folder = self._at("ca")
+        os.makedirs(folder, exist_ok=True)
+        for file, text in (("index", ""), ("serial", "77"), ("cnf", f"[ca]\ndefault_ca=x\n[x]\nnew_certs_dir={folder}\ndatabase={folder}/index\n"
+                                                                   f"serial={folder}/serial\ndefault_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n")):
+            with open(os.path.join(folder, file), "w", encoding="ascii") as f:
+                f.write(text)
+        self._openssl("ca", "-batch", "-config", os.path.join(folder, "cnf"), "-cert", self.ca_file, "-keyfile", self._at("ca.key"),
+                      "-in", self._at(name + ".csr"), "-out", certificate, "-startdate", "20200101000000Z", "-enddate", "20200201000000Z",
+                      "-extfile", self._at(name + ".ext"), "-notext")
         return certificate, key
 
     def server_context(self):
