@@ -2,6 +2,7 @@
 
 #include "agent/base/hash.h"
 #include "agent/base/metrics.h"
+#include "agent/base/utf8.h"
 #include "agent/inputs/gelf_join.h"
 #include "agent/inputs/gelf_origins.h"
 #include "parsers/gelf_message.h"
@@ -176,20 +177,41 @@ static void on_joined(void *arg, const struct gelf_joined *line)
         intake_count_drop(r->in, BUFFER_DROP_FULL, 1);
 }
 
-/* What is no GELF message: counted, but for a sound object beyond the scanner's ceilings. */
+/* Whether somebody may have written this for people to read: UTF-8 without control characters but
+ * blanks, and not blanks alone. */
+static bool is_text(struct bytes s)
+{
+    bool blank = true;
+
+    for (size_t i = 0, n; i < s.n; i += n) {
+        unsigned char c = (unsigned char)s.p[i];
+
+        n = utf8_length(s.p + i, s.n - i);
+        if (n == 0 || (c < ' ' && c != '\t' && c != '\n' && c != '\r'))
+            return false;
+        blank &= c <= ' ';
+    }
+    return !blank;
+}
+
+/* What is no GELF message is shipped as it stands if it is text: an object beyond the scanner's
+ * ceilings or without anything that GELF knows, JSON that is none, words. The rest is dropped. */
 static enum intake_result take_odd(struct gelf_records *r, struct bytes message, int64_t arrival_ns)
 {
     struct record rec = {
         .text = message, .text_form = TEXT_RAW, .severity = -1, .time_ns = arrival_ns};
     size_t n;
     bool duplicate;
-    enum json_result why = json_scan(message, r->members, JSON_MAX_MEMBERS, &n, &duplicate);
+    enum json_result why;
 
-    if (why != JSON_TOO_MANY && why != JSON_TOO_DEEP) {
+    if (!is_text(message)) {
         intake_count_drop(r->in, BUFFER_DROP_INVALID, 1);
         r->invalid++;
         return INTAKE_TAKEN;
     }
+    why = json_scan(message, r->members, JSON_MAX_MEMBERS, &n, &duplicate);
+    if (why == JSON_INVALID || why == JSON_NOT_OBJECT)
+        rec.tags = TAG_JSON_INVALID;
     rec.origin = gelf_origins_of(r->origins, &(struct gelf_message){.level = -1});
     return hand_in(r, &rec, hash_crc32c(0, message.p, message.n), 0);
 }

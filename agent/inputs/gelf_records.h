@@ -22,7 +22,7 @@ struct gelf_records *gelf_records_create(struct intake *in, gelf_origin_fn origi
                                          uint64_t max_pending_bytes, uint64_t max_message_bytes);
 void gelf_records_free(struct gelf_records *r);
 
-/* Messages so far that were none, counted as invalid. */
+/* Messages so far that were no text even, counted as invalid. */
 uint64_t gelf_records_invalid(const struct gelf_records *r);
 
 /* Takes one message (inflated, assembled, one JSON object). INTAKE_TAKEN: handed on, kept for

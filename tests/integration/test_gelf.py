@@ -531,9 +531,28 @@ def test_streams_are_cut_at_nul_and_nowhere_else(lab):
         one.raw(data[i:i + 7])
     two.raw(b"\0\0" + pack(message("other")) + b"\0" + b'{"short_message":"never ended"')
     two.close()
-    elastic.wait_for(51)
+    elastic.wait_for(52)
     barge.wait_drained()
-    assert {d["message"] for d in elastic.documents()} == {*texts, "other"}
+    torn = '{"short_message":"never ended"'
+    assert {d["message"] for d in elastic.documents()} == {*texts, "other", torn}
+    assert [d["message"] for d in elastic.documents() if "tags" in d] == [torn]
+
+
+def test_what_is_no_gelf_is_shipped_as_text(lab):
+    """Odd input is shipped with a word in tags; what nobody could read is counted."""
+    elastic, barge, address = udp(lab)
+    sender = lab.gelf_sender(address)
+    for text in ["hello", "ærlig talt", '{"short_message":"cut', "{}", '{"version":"1.1","host":"h1"}', "[1,2]"]:
+        sender.datagram(text.encode())
+    for rubbish in [b"", b" \n", b"\0\0\0", b"\xff\xfe\xfd", b"bell\a"]:
+        sender.datagram(rubbish)
+    elastic.wait_for(6)
+    documents = {d.get("message"): d for d in elastic.documents()}
+    for text in ["hello", "ærlig talt", '{"short_message":"cut', "[1,2]"]:
+        assert documents[text]["tags"] == ["json_invalid"], text
+    assert "tags" not in documents["{}"]
+    assert documents[None]["version"] == "1.1" and documents[None]["app"]["host"] == "h1"
+    wait_until(lambda: barge.ledger()["dropped"]["invalid"] + barge.status()["inputs"]["gelf"]["undecodable"] == 5, 10, "five counted")
 
 
 def test_both_families_and_both_kinds_on_one_port(lab):
