@@ -162,7 +162,7 @@ test-docker: deps-docker ## … and a live Docker engine
 
 .PHONY: soak
 soak: deps-test ## random kills and power cuts by the thousand, SEED=1 (about 20 minutes; goes on where it was interrupted)
-	@$(MAKE) --no-print-directory all $(BUILD)/barge-crash
+	@$(MAKE) --no-print-directory all $(BUILD)/barge-crash $(BUILD)/bench/rotator
 	BARGE=$(abspath $(BUILD)/barge) $(PYTHON) -B tests/soak/soak.py --folder $(BUILD)/soak --seed $(SEED) $(SOAK_ARGS)
 	$(PYTEST) tests/soak
 
