@@ -657,6 +657,10 @@ static void test_strangers(void **state)
     assert_int_equal(r.records, 100);
     assert_int_equal(r.lost, 0);
     assert_int_equal(fixture_list(dir, ".foreign", names), 1);
+    /* Neither looked into nor moved. */
+    assert_int_equal(fixture_list(dir, ".bad", names), 0);
+    in(a, dir, "0000000000000100.seg");
+    assert_true(readlink(a, b, sizeof b) > 0);
     assert_int_equal(size_of("/etc/passwd") > 0, 1);
     /* Numbers go on behind them all. */
     assert_true(fixture_list(dir, ".seg", names) > 0);
