@@ -77,7 +77,9 @@ RULES = [
     ("R2 behind the mark the log ends at damage", RECOVER, "        bool lenient = buffer_point_before((struct buffer_point){g->number, at}, w->mark.point);",
      "        bool lenient = at > 0;", DAMAGE),
     ("R2 before the mark damage is skipped", RECOVER, "        } else if (!lenient && !was_durable(w, i, at)) {", "        } else if (!was_durable(w, i, at) || lenient) {", DAMAGE),
-    ("R2 a later commit may prove it", RECOVER, "    find_proof(w, i, at);\n    w->mark = buffer_cursor_max(w->r->durable, w->r->books.frontier);\n", "", CRASH),
+    ("R2 a later commit may prove it", RECOVER, "    find_proof(w, i, at);\n    w->mark = mark_of(w->r);\n", "", CRASH),
+    ("R2 the frontier proves nothing once its segment is gone", RECOVER, "r->segments[i]->number == r->books.frontier.point.segment &&", "true &&",
+     ("buffer_cut_off",)),
     ("R2 a segment counts behind a whole one", RECOVER, "    return was_durable(w, i, BUFFER_FORMAT_HEADER);\n}\n\n/* Where to begin", "    return true;\n}\n\n/* Where to begin",
      CRASH),
     ("R2 numbers rise along the log", RECOVER, "    drop_contradicting(r, &r->durable);\n    drop_contradicting(r, &r->books.frontier);\n", "", CRASH),
@@ -120,6 +122,7 @@ RULES = [
     # ---- daily files ----
     ("lines count after fdatasync", DAY, "    else if (io_fdatasync(f->fd) < 0)\n", "    else if (false)\n", DAYS),
     ("a killed life's lines are fsynced before they count", DAY, "    if (f->size > 0 && io_fdatasync(f->fd) < 0)\n", "    if (false)\n", DAYS),
+    ("what is read twice in one life is in a daily file once", DAY, "    if (!f->forgotten)\n        ids_add(&f->seen, id);\n", "", DAYS),
     ("a daily file's name is fsynced", DAY, "    if (folder_sync_name(path) < 0) {\n", "    if (false) {\n", DAYS),
     ("its folders' names, too", "agent/base/folder.c", "        if (made && folder_sync_name(path) < 0)\n", "        if (false)\n", ("folder",) + DAYS),
     ("what failed is cut away", DAY, "        f->cut_owed = io_truncate(f->fd, f->size) < 0;\n", "        f->cut_owed = false;\n", DAYS),

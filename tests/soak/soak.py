@@ -9,6 +9,7 @@ What is done stands in F/done-SEED.jsonl, so an interrupted run goes on where it
 import argparse
 import concurrent.futures
 import json
+import multiprocessing
 import os
 import sys
 import time
@@ -17,6 +18,7 @@ import traceback
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "support")]
 
+import barge  # noqa: E402
 from episode import FAULTS, Episode, Verdict  # noqa: E402
 
 LIVES = 20
@@ -36,6 +38,14 @@ def episodes(share):
         count = max(1, round(repetitions * share / LIVES))
         rows += [((i + 0.5) / count, fault, output) for i in range(count)]
     return [(fault, output) for _, fault, output in sorted(rows)]
+
+
+def own_ports(counter):
+    """Each process hands out ports of a stretch of its own."""
+    with counter.get_lock():
+        counter.value += 1
+        barge.WORKER = counter.value + 3
+    barge._next_port = barge._ports()
 
 
 def run_one(folder, seed, number, fault, output):
@@ -82,7 +92,8 @@ def main():
             done = [json.loads(line) for line in f]
     left = [(n, kind) for n, kind in plan if n not in {d["number"] for d in done}]
     end = time.monotonic() + options.minutes * 60
-    with concurrent.futures.ProcessPoolExecutor(options.jobs) as pool, open(path, "a", encoding="utf-8") as log:
+    pool = concurrent.futures.ProcessPoolExecutor(options.jobs, initializer=own_ports, initargs=(multiprocessing.Value("i", 0),))
+    with pool, open(path, "a", encoding="utf-8") as log:
         running = set()
         while left or running:
             while left and len(running) < options.jobs and time.monotonic() < end:
