@@ -14,10 +14,14 @@ from waiting import PATIENCE, wait_until
 @pytest.mark.limit(400)
 @pytest.mark.parametrize("kind", ["elasticsearch", "file"])
 def test_a_crash_loop(lab, kind):
-    """Killed every 300 ms, two hundred times: it gets further all the same, and the folder stays small."""
+    """Killed every 300 ms, two hundred times: it gets further all the same, and the folder stays small. Requests are small: one that
+    takes the node longer than a life is sent again by each life."""
     elastic, docker = lab.elastic() if kind == "elasticsearch" else None, lab.docker()
     container = docker.container("app-1", max_size=1 << 20, max_file=100)
-    barge = lab.barge(lab.config(elastic, docker), start=False)
+    config = lab.config(elastic, docker)
+    if elastic:
+        config["output"]["elasticsearch"]["batch_size"] = "32KiB"
+    barge = lab.barge(config, start=False)
     buffer = os.path.join(barge.data_dir, "buffer")
     writer = Writer(container, 10**9, batch=20, pace=0.02)
     writer.start()
@@ -30,7 +34,9 @@ def test_a_crash_loop(lab, kind):
         barge.start(ready=False)
         threading.Event().wait(0.3)
         barge.kill9()
-        assert len(os.listdir(buffer)) < 12, sorted(os.listdir(buffer))
+        # A life that delivers nothing leaves a segment; the next one that does, takes all of them away.
+        files = os.listdir(buffer) if os.path.isdir(buffer) else []
+        assert len(files) < 40, sorted(files)
         if life % 20 == 0:
             assert arrived() > seen, "nothing arrived in twenty lives"
             seen = arrived()
