@@ -2,6 +2,7 @@
  * containers to leave out. */
 #include "agent/base/io.h"
 #include "agent/inputs/docker_config.h"
+#include "agent/inputs/docker_files.h"
 #include "agent/inputs/docker_gz.h"
 #include "agent/inputs/docker_places.h"
 #include "agent/inputs/docker_position.h"
@@ -380,9 +381,41 @@ static void test_gz_that_is_cut_off(void **state)
     free(got);
 }
 
+/* Whoever swaps a log for a link between the look at it and its opening gets nothing. */
+static void links_are_not_opened(void **state)
+{
+    char folder[] = "/tmp/barge-links-XXXXXX";
+    struct docker_shared shared = {.spare_from = 1024};
+    struct docker_container c = {.shared = &shared};
+    int dir, fd;
+
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(dir >= 0);
+    assert_int_equal(symlinkat("/etc/passwd", dir, "file"), 0);
+    assert_int_equal(symlinkat("/etc", dir, "folder"), 0);
+    fd = openat(dir, "real", O_WRONLY | O_CREAT, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+    assert_int_equal(docker_files_open(&c, dir, "file", 0), -1);
+    assert_int_equal(errno, ELOOP);
+    assert_int_equal(docker_files_open(&c, dir, "folder", O_DIRECTORY), -1);
+    assert_true(errno == ELOOP || errno == ENOTDIR);
+    fd = docker_files_open(&c, dir, "real", 0);
+    assert_true(fd >= 0);
+    close(fd);
+    unlinkat(dir, "file", 0);
+    unlinkat(dir, "folder", 0);
+    unlinkat(dir, "real", 0);
+    close(dir);
+    rmdir(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(links_are_not_opened),
         cmocka_unit_test(test_config_of_a_real_engine),
         cmocka_unit_test(test_config_takes_only_its_own_paths),
         cmocka_unit_test(test_config_that_is_none),
