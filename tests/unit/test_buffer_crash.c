@@ -237,7 +237,10 @@ static bool take_stock(struct buffer *b)
     for (uint64_t k = 0; k < position; k++)
         assert_true(m.delivered_line[k] || present_line[k]);
     if (end.all_kept) {
-        assert_true(position >= end.must_position);
+        if (position < end.must_position)
+            fail_msg("position %llu instead of %llu; %zu of %zu found, frontier %llu; %s",
+                     (unsigned long long)position, (unsigned long long)end.must_position, n_found,
+                     end.must, (unsigned long long)first, crash.stop_label);
         assert_true(!end.between_turns || position == end.must_position);
     }
     fixture_balanced(b);
