@@ -233,7 +233,7 @@ static void dispatch(struct loop *l, const struct epoll_event *events, int n)
 void loop_run(struct loop *l)
 {
     struct epoll_event events[EVENTS_PER_ROUND];
-    bool more = false;
+    bool more = l->turn != NULL; /* what was there before the start is no event */
 
     l->stopped = false;
     while (!l->stopped) {

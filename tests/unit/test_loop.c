@@ -93,15 +93,24 @@ static bool three_turns(void *arg)
     return true;
 }
 
+static void never_fires(void *arg)
+{
+    (void)arg;
+    fail_msg("the loop waited for a timer");
+}
+
+/* Neither between turns nor before the first: what was there already is no event. */
 static void more_work_does_not_wait(void **state)
 {
     struct scene s = {.loop = loop_create()};
+    struct loop_timer *late = loop_timer_add(s.loop, never_fires, &s);
 
     (void)state;
+    loop_timer_set(late, 1000);
     loop_set_turn(s.loop, three_turns, &s);
-    loop_wake(s.loop);
     loop_run(s.loop);
     assert_int_equal(s.turns, 3);
+    loop_timer_remove(&late);
     loop_destroy(s.loop);
 }
 
