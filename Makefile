@@ -49,6 +49,7 @@ FUZZ_NAMES := $(FUZZ:tests/fuzz/fuzz_%.c=%)
 FUZZ_BUILD := $(BUILD)/fuzz
 BENCH := $(sort $(wildcard tests/bench/*.c))
 BENCH_BINS := $(BENCH:tests/bench/%.c=$(BUILD)/bench/%)
+TESTED := $(BUILD)/barge $(BUILD)/barge-crash $(BUILD)/bench/rotator
 TESTS_C := $(sort $(wildcard tests/*/*.c tests/*/*.h))
 
 .DELETE_ON_ERROR:
@@ -138,7 +139,7 @@ PYTEST := $(SAN_ENV) BARGE_PATIENCE=$(if $(SANITIZE),4,1) BARGE=$(abspath $(BUIL
 
 .PHONY: test
 test: deps-test ## unit, golden and integration tests (a few minutes; installs what it needs)
-	@$(MAKE) --no-print-directory $(PARALLEL) $(BUILD)/barge $(BUILD)/barge-crash $(UNIT_BINS)
+	@$(MAKE) --no-print-directory $(PARALLEL) $(TESTED) $(UNIT_BINS)
 	@$(MAKE) --no-print-directory test-unit test-integration
 
 .PHONY: test-unit
@@ -147,7 +148,7 @@ test-unit: $(UNIT_BINS) ## the unit tests alone
 	[ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
 
 .PHONY: test-integration
-test-integration: $(BUILD)/barge $(BUILD)/barge-crash ## the built program against files, sockets and a scripted Elasticsearch
+test-integration: $(TESTED) ## the built program against files, sockets and a scripted Elasticsearch
 	$(PYTEST) -n $(JOBS) tests/integration
 
 .PHONY: test-elasticsearch
@@ -162,7 +163,7 @@ test-docker: deps-docker ## … and a live Docker engine
 
 .PHONY: soak
 soak: deps-test ## random kills and power cuts by the thousand, SEED=1 (about 20 minutes; goes on where it was interrupted)
-	@$(MAKE) --no-print-directory all $(BUILD)/barge-crash $(BUILD)/bench/rotator
+	@$(MAKE) --no-print-directory $(TESTED)
 	BARGE=$(abspath $(BUILD)/barge) $(PYTHON) -B tests/soak/soak.py --folder $(BUILD)/soak --seed $(SEED) $(SOAK_ARGS)
 	$(PYTEST) tests/soak
 

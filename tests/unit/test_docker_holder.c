@@ -100,8 +100,8 @@ static void shift(unsigned files)
     char from[512], to[512], suffix[16];
 
     for (unsigned i = files; i > 0; i--) {
-        snprintf(suffix, sizeof suffix, i > 1 ? ".%u" : "", i - 1);
-        path_of(from, sizeof from, suffix);
+        snprintf(suffix, sizeof suffix, ".%u", i - 1);
+        path_of(from, sizeof from, i > 1 ? suffix : "");
         snprintf(suffix, sizeof suffix, ".%u", i);
         path_of(to, sizeof to, suffix);
         rename(from, to);
