@@ -430,13 +430,13 @@ static void find_proof(struct walk *w, size_t i, uint64_t at)
 }
 
 /* What lies before this point was durable, or is finished. Of the segments that are there the
- * frontier says so only when its own is one of them, header and all: where that never reached the
- * disk, those before it may be what an earlier recovery cut off, with positions ahead of the log
- * that went on, and only its header told where. */
+ * frontier says so only when its own is one of them, or one behind it, header and all: where
+ * neither ever reached the disk, those before may be what an earlier recovery cut off, with
+ * positions ahead of the log that went on, and only such a header told where. */
 static struct buffer_cursor mark_of(const struct buffer_recovered *r)
 {
     for (size_t i = r->n; i-- > 0;)
-        if (r->segments[i]->number == r->books.frontier.point.segment && r->segments[i]->header_ok)
+        if (r->segments[i]->number >= r->books.frontier.point.segment && r->segments[i]->header_ok)
             return buffer_cursor_max(r->durable, r->books.frontier);
     return r->durable;
 }

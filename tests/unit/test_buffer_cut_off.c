@@ -1,6 +1,7 @@
 /*
- * A recovery cuts the log, what follows goes on in a segment that never reaches the disk, and the
- * power fails again: what had been cut off must not come back.
+ * Where the frontier's own segment is gone. A recovery cuts the log, what follows goes on in a
+ * segment that never reaches the disk, and the power fails again: what had been cut off must not
+ * come back. And where it was deleted while an older one could not be: what follows it counts.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -163,9 +164,73 @@ static void test_what_was_cut_off_does_not_come_back(void **state)
     fixture_done(dir);
 }
 
+/* A segment's file, and whether it is gone. */
+static bool is_gone(void *path)
+{
+    return access(path, F_OK) < 0;
+}
+
+/* Of the delivered segments the first cannot be deleted, the others are: the frontier's is not
+ * there any more, and the records behind it are those of the life. */
+static void test_an_old_segment_that_stays_takes_nothing_along(void **state)
+{
+    char *dir = fixture_dir(), killed[300], path[400], first[256][64];
+    static char p[1 << 20];
+    struct buffer_cursor c, done;
+    struct buffer_record r;
+    struct buffer *b;
+    size_t need, n, at, segments = 0;
+    uint64_t lost, k;
+
+    (void)state;
+    snprintf(killed, sizeof killed, "%s-killed", dir);
+    crash_start(dir);
+    b = fixture_open(dir, 2 << 20, 8000);
+    crash_fail(CRASH_UNLINK, 1, EACCES, false);
+    for (uint64_t i = 0; i < 60; i += 4)
+        append_lines(b, i, i + 4);
+    assert_true(fixture_list(dir, ".seg", first) > 4);
+    /* The frontier: the end of the third segment. */
+    for (c = done = buffer_frontier(b); segments < 3;) {
+        n = buffer_read(b, &c, p, sizeof p, &lost, &need);
+        assert_int_not_equal(n, 0);
+        for (at = 0; segments < 3 && buffer_next(p, n, &at, &r);) {
+            segments += buffer_record_end(&r).point.segment != done.point.segment && r.seq > 0;
+            if (segments < 3)
+                done = buffer_record_end(&r);
+        }
+    }
+    k = done.seq;
+    buffer_advance(b, done, &(struct buffer_outcome){.delivered = done.seq});
+    snprintf(path, sizeof path, "%s/%016lx.seg", dir, (unsigned long)done.point.segment);
+    assert_true(fixture_wait(is_gone, path));
+    snprintf(path, sizeof path, "%s/%s", dir, first[0]);
+    assert_false(is_gone(path));
+    fixture_copy(dir, killed);
+    crash_no_faults();
+    buffer_close(b);
+
+    crash_start(killed);
+    b = fixture_open(killed, 2 << 20, 8000);
+    assert_int_equal(position_of(b), 60);
+    c = buffer_frontier(b);
+    while ((n = buffer_read(b, &c, p, sizeof p, &lost, &need)) > 0) {
+        assert_int_equal(lost, 0);
+        for (at = 0; buffer_next(p, n, &at, &r); k++)
+            fixture_check(&r, k, DOC);
+    }
+    assert_int_equal(k, 60);
+    fixture_balanced(b);
+    buffer_close(b);
+    fixture_done(dir);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_what_was_cut_off_does_not_come_back)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_was_cut_off_does_not_come_back),
+        cmocka_unit_test(test_an_old_segment_that_stays_takes_nothing_along),
+    };
 
     log_init((enum log_level)(LOG_ERROR + 1), LOG_LOGFMT);
     return cmocka_run_group_tests(tests, NULL, NULL);
