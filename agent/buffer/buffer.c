@@ -371,6 +371,7 @@ static struct buffer *make(const struct buffer_options *o)
     pthread_condattr_t attr;
 
     b->o = *o;
+    b->o.dir = b->dir_name = base_strdup(o->dir);
     b->dir = -1;
     b->spare_fd = -1;
     b->state.fd = -1;
@@ -402,6 +403,7 @@ static void discard(struct buffer *b)
         io_close(b->dir);
     pthread_cond_destroy(&b->wake);
     pthread_mutex_destroy(&b->lock);
+    free(b->dir_name);
     free(b);
 }
 

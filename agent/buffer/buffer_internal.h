@@ -69,6 +69,7 @@ struct buffer_reader {
 
 struct buffer {
     struct buffer_options o;
+    char *dir_name; /* o.dir, owned: it is named in messages */
     int dir;
     uint8_t salt[BUFFER_FORMAT_SALT];
     uint64_t segment_bytes;
