@@ -50,8 +50,8 @@ void io_list_end(DIR *list);
  * f_bavail). */
 int io_space(int fd, unsigned long long *free_bytes, unsigned long long *total_bytes);
 
-/* pwrite until all n bytes are down. 0, or -1 with errno; *done (may be NULL) says how many are
- * down. */
+/* pwrite until all n bytes are down (io_all.c). 0, or -1 with errno; *done (may be NULL) says how
+ * many are down. */
 int io_pwrite_all(int fd, const void *from, size_t n, off_t at, size_t *done);
 
 #endif

@@ -657,23 +657,3 @@ int io_space(int fd, unsigned long long *free_bytes, unsigned long long *total_b
     *total_bytes = (unsigned long long)s.f_blocks * s.f_frsize;
     return 0;
 }
-
-int io_pwrite_all(int fd, const void *from, size_t n, off_t at, size_t *done)
-{
-    const char *p = from;
-    size_t down = 0;
-
-    while (down < n) {
-        ssize_t got = io_pwrite(fd, p + down, n - down, at + (off_t)down);
-
-        if (got <= 0) {
-            if (got == 0)
-                errno = ENOSPC;
-            break;
-        }
-        down += (size_t)got;
-    }
-    if (done)
-        *done = down;
-    return down == n ? 0 : -1;
-}

@@ -11,6 +11,7 @@
 #define io_fdatasync real_fdatasync
 #define io_fsync real_fsync
 #include "agent/base/io.c"
+#include "agent/base/io_all.c"
 #undef io_pwrite_all
 #undef io_fdatasync
 #undef io_fsync

@@ -10,17 +10,14 @@
 #define io_pwrite real_pwrite
 #define io_fdatasync real_fdatasync
 #define io_truncate real_truncate
-#define io_pwrite_all real_pwrite_all
 #include "agent/base/io.c"
 #undef io_pwrite
 #undef io_fdatasync
 #undef io_truncate
-#undef io_pwrite_all
 
 ssize_t io_pwrite(int fd, const void *from, size_t n, off_t at);
 int io_fdatasync(int fd);
 int io_truncate(int fd, off_t n);
-int io_pwrite_all(int fd, const void *from, size_t n, off_t at, size_t *done);
 
 #include "outputs/file/day_file.h"
 #include "outputs/file/file_output.h"
@@ -34,23 +31,6 @@ int io_pwrite_all(int fd, const void *from, size_t n, off_t at, size_t *done);
 #define PATIENCE_MS 30000
 
 /* ---- a disk that fails: io.h over the real calls ---- */
-
-/* It is made of io_pwrite: ours. */
-int io_pwrite_all(int fd, const void *from, size_t n, off_t at, size_t *done)
-{
-    size_t down = 0;
-
-    while (down < n) {
-        ssize_t got = io_pwrite(fd, (const char *)from + down, n - down, at + (off_t)down);
-
-        if (got < 0)
-            break;
-        down += (size_t)got;
-    }
-    if (done)
-        *done = down;
-    return down == n ? 0 : -1;
-}
 
 /* What is to happen to daily files (told by their name). All other files are served well. */
 static struct {
