@@ -238,4 +238,24 @@ static UNUSED bool fixture_wait(bool (*what)(void *arg), void *arg)
     return true;
 }
 
+static UNUSED void fixture_see_lines(void *arg, struct bytes key, struct bytes value)
+{
+    uint64_t *p = arg;
+    char text[32] = "";
+
+    if (!bytes_is(key, "lines"))
+        return;
+    memcpy(text, value.p, MIN(value.n, sizeof text - 1));
+    *p = strtoull(text, NULL, 10);
+}
+
+/* The position "lines" as a number; 0 when there is none. */
+static UNUSED uint64_t fixture_lines(struct buffer *b)
+{
+    uint64_t n = 0;
+
+    buffer_position_each(b, fixture_see_lines, &n);
+    return n;
+}
+
 #endif

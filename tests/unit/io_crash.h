@@ -750,6 +750,25 @@ static CRASH_UNUSED unsigned crash_stops(const char *text)
     return n;
 }
 
+/* Runs seeds 1 to n: as many as the variable `many` of the environment says, or the one alone that
+ * `one` names. */
+static CRASH_UNUSED void crash_run_seeds(const char *one, const char *many, uint64_t n,
+                                         void (*run)(uint64_t seed, bool faults), bool faults)
+{
+    const char *only = getenv(one), *count = getenv(many);
+
+    if (count)
+        n = strtoull(count, NULL, 10);
+    if (only) {
+        run(strtoull(only, NULL, 10), faults);
+        return;
+    }
+    for (uint64_t seed = 1; seed <= n; seed++) {
+        printf("seed %llu\r", (unsigned long long)seed);
+        run(seed, faults);
+    }
+}
+
 /* ---- io.h ---- */
 
 #define CRASH_LOCKED(type, expr)                                                                   \

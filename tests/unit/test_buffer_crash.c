@@ -157,17 +157,6 @@ static void deliver_some(struct buffer *b)
     buffer_advance(b, upto, &(struct buffer_outcome){.delivered = upto.seq - from.seq});
 }
 
-static void see_position(void *arg, struct bytes key, struct bytes value)
-{
-    uint64_t *p = arg;
-    char text[32] = "";
-
-    if (!bytes_is(key, "lines"))
-        return;
-    memcpy(text, value.p, MIN(value.n, sizeof text - 1));
-    *p = strtoull(text, NULL, 10);
-}
-
 /* After a life: what must be there, is; nothing comes twice; the positions are not ahead. The model
  * goes on from what was found. false when the process was ended anew meanwhile. */
 static bool take_stock(struct buffer *b)
@@ -176,12 +165,11 @@ static bool take_stock(struct buffer *b)
     static struct entry found[MAX_ENTRIES];
     static char to[1 << 20];
     struct buffer_cursor c = buffer_frontier(b);
-    uint64_t position = 0, first = c.seq;
+    uint64_t position = fixture_lines(b), first = c.seq;
     size_t n_found = 0;
 
     memset(present_line, 0, sizeof present_line);
     memset(present_datagram, 0, sizeof present_datagram);
-    buffer_position_each(b, see_position, &position);
     for (;;) {
         uint64_t lost;
         size_t need, at = 0, n;

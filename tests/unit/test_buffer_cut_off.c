@@ -19,17 +19,6 @@
 #define DOC 900
 #define DATAGRAM (1ull << 40)
 
-static void see_position(void *arg, struct bytes key, struct bytes value)
-{
-    uint64_t *p = arg;
-    char text[32] = "";
-
-    if (!bytes_is(key, "lines"))
-        return;
-    memcpy(text, value.p, MIN(value.n, sizeof text - 1));
-    *p = strtoull(text, NULL, 10);
-}
-
 static void append_lines(struct buffer *b, uint64_t from, uint64_t to)
 {
     char value[32];
@@ -39,14 +28,6 @@ static void append_lines(struct buffer *b, uint64_t from, uint64_t to)
     buffer_position_set(b, BYTES_LITERAL("lines"),
                         bytes_of(value, (size_t)snprintf(value, sizeof value, "%u", (unsigned)to)));
     assert_int_equal(buffer_commit(b), 0);
-}
-
-static uint64_t position_of(struct buffer *b)
-{
-    uint64_t position = 0;
-
-    buffer_position_each(b, see_position, &position);
-    return position;
 }
 
 static bool all_durable(void *arg)
@@ -132,7 +113,7 @@ static void test_what_was_cut_off_does_not_come_back(void **state)
     crash_fail(CRASH_DIR_SYNC, 1, EIO, true);
     crash_fail(CRASH_SYNC, 2, EIO, true); /* the first is the state's */
     b = fixture_open(dir, 2 << 20, 1 << 20);
-    assert_int_equal(position_of(b), 13);
+    assert_int_equal(fixture_lines(b), 13);
     for (uint64_t k = 0; k < 15; k++)
         assert_true(fixture_append(b, BUFFER_CANNOT_WAIT, 0, DATAGRAM + k, DOC));
     assert_int_equal(buffer_commit(b), 0);
@@ -157,7 +138,7 @@ static void test_what_was_cut_off_does_not_come_back(void **state)
 
     crash_start(last);
     b = fixture_open(last, 2 << 20, 1 << 20);
-    assert_true(position_of(b) <= 13);
+    assert_true(fixture_lines(b) <= 13);
     assert_int_equal(buffer_frontier(b).seq, 22);
     fixture_balanced(b);
     buffer_close(b);
@@ -212,7 +193,7 @@ static void test_an_old_segment_that_stays_takes_nothing_along(void **state)
 
     crash_start(killed);
     b = fixture_open(killed, 2 << 20, 8000);
-    assert_int_equal(position_of(b), 60);
+    assert_int_equal(fixture_lines(b), 60);
     c = buffer_frontier(b);
     while ((n = buffer_read(b, &c, p, sizeof p, &lost, &need)) > 0) {
         assert_int_equal(lost, 0);

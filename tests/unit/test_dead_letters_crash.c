@@ -216,31 +216,16 @@ static void run_seed(uint64_t seed, bool faults)
     fixture_done(dir);
 }
 
-static void run_seeds(bool faults)
-{
-    const char *one = getenv("LETTERS_SEED"), *many = getenv("LETTERS_SEEDS");
-    uint64_t n = many ? strtoull(many, NULL, 10) : 100;
-
-    for (uint64_t seed = 1; seed <= n; seed++) {
-        if (one)
-            seed = strtoull(one, NULL, 10);
-        print_message("seed %llu\r", (unsigned long long)seed);
-        run_seed(seed, faults);
-        if (one)
-            break;
-    }
-}
-
 static void test_lives(void **state)
 {
     (void)state;
-    run_seeds(false);
+    crash_run_seeds("LETTERS_SEED", "LETTERS_SEEDS", 100, run_seed, false);
 }
 
 static void test_lives_on_a_failing_disk(void **state)
 {
     (void)state;
-    run_seeds(true);
+    crash_run_seeds("LETTERS_SEED", "LETTERS_SEEDS", 100, run_seed, true);
 }
 
 static void test_all_points_were_met(void **state)
