@@ -33,10 +33,8 @@ static inline bool is_odd(const struct json_member *m)
 {
     const uint8_t look = JSON_KEY_ESCAPED | JSON_KEY_DOTTED | JSON_NEEDS_REWRITE;
 
-    if (LIKELY((m->flags & (look | JSON_KEY_PLAIN)) == JSON_KEY_PLAIN))
-        return m->type >= JSON_OBJECT && UNLIKELY(tree_must_open(m->value));
-    if (UNLIKELY(m->flags & look) || UNLIKELY(m->key.n - 1 >= TREE_MAX_NAME) ||
-        UNLIKELY((unsigned char)m->key.p[0] <= ' '))
+    if (UNLIKELY((m->flags & (look | JSON_KEY_PLAIN)) != JSON_KEY_PLAIN) &&
+        ((m->flags & look) || m->key.n - 1 >= TREE_MAX_NAME || (unsigned char)m->key.p[0] <= ' '))
         return true;
     return m->type >= JSON_OBJECT && UNLIKELY(tree_must_open(m->value));
 }
