@@ -46,13 +46,20 @@ static bool read_all(int fd, size_t step, struct strbuf *to, bool *broken)
     return got >= 0;
 }
 
-/* What zlib makes of whole members one behind the other; false when they are not. */
+/* What zlib makes of whole members one behind the other, zeros behind each left out; false when
+ * they are not. */
 static bool reference(struct bytes in, struct strbuf *to)
 {
+    bool between = false;
+
     while (in.n) {
         z_stream z = {0};
         int result;
 
+        if (between && in.p[0] == 0) {
+            in = bytes_of(in.p + 1, in.n - 1);
+            continue;
+        }
         ASSERT(inflateInit2(&z, 15 + 16) == Z_OK);
         z.next_in = (Bytef *)(uintptr_t)in.p;
         z.avail_in = (uInt)in.n;
@@ -66,6 +73,7 @@ static bool reference(struct bytes in, struct strbuf *to)
         inflateEnd(&z);
         if (result != Z_STREAM_END)
             return false;
+        between = true;
     }
     return true;
 }
