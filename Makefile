@@ -144,8 +144,7 @@ test: deps-test ## unit, golden and integration tests (a few minutes; installs w
 
 .PHONY: test-unit
 test-unit: $(UNIT_BINS) ## the unit tests alone
-	@failed=; for t in $(UNIT_BINS); do echo "== $$t"; $(SAN_ENV) $$t || failed="$$failed $$t"; done; \
-	[ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
+	@printf '%s\n' $(UNIT_BINS) | $(SAN_ENV) xargs -P $$(nproc) -I{} tests/unit/run.sh {}
 
 .PHONY: test-integration
 test-integration: $(TESTED) ## the built program against files, sockets and a scripted Elasticsearch
