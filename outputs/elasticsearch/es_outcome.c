@@ -309,8 +309,7 @@ static void learn_taken(struct es *es, uint64_t bytes)
 {
     if (bytes >= es->refused_bytes)
         es->refused_bytes = UINT64_MAX;
-    if (es->body_bytes < es->settings->batch_bytes && bytes * 2 >= es->body_bytes &&
-        es->body_bytes * 2 < es->refused_bytes)
+    if (es_body_bytes_grow(es) && bytes * 2 >= es->body_bytes)
         es->body_bytes = MIN(es->body_bytes * 2, es->settings->batch_bytes);
 }
 
@@ -327,8 +326,10 @@ static void good(struct es *es, struct es_request *r, uint64_t now_ms)
         log_info("host answers again", LOG_STR("host", r->host->name));
         es_hurry(es, now_ms, false);
     }
+    /* Small ones of the beginning would be no measure for the large ones that follow. */
     es_limit_succeeded(&r->host->limit, (double)(now_ms - from),
-                       r->batch != NULL && es_batch_bytes(r->batch) * 2 >= es->body_bytes,
+                       r->batch != NULL && !es_body_bytes_grow(es) &&
+                           es_batch_bytes(r->batch) * 2 >= es->body_bytes,
                        r->host->in_flight + 1);
     if (r->batch != NULL) {
         learn_taken(es, es_batch_bytes(r->batch));

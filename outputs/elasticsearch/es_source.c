@@ -339,7 +339,7 @@ static void take_from_lane(struct es *es, struct es_lane *lane, size_t max, stru
         /* For one record, not the whole stretch. */
         if (max == 1)
             want = MIN(want, FIRST_LOOK);
-        room = body->used == 0 ? body->cap : room > body->used ? room - body->used : 0;
+        room = room > body->used ? room - body->used : 0;
         if (room < 2 * READ_SLACK)
             return;
         got = buffer_read(es->buffer, &from, body->mem + body->used, MIN(room, want), &lost, &need);
@@ -347,7 +347,8 @@ static void take_from_lane(struct es *es, struct es_lane *lane, size_t max, stru
             if (body->used > 0)
                 return;
             es_body_grow(body, need);
-            got = buffer_read(es->buffer, &from, body->mem, body->cap, &lost, &need);
+            room = need;
+            got = buffer_read(es->buffer, &from, body->mem, room, &lost, &need);
         }
         if (got == 0 && from.seq == run->seq) {
             es_lane_refused(lane, "the buffer cannot be read", now_ms, &es->hosts.random);

@@ -125,16 +125,21 @@ static inline void add_other(struct fixture *f)
     f->hosts[1] = f->other_url;
 }
 
-static void start(struct fixture *f)
+static void start_output(struct fixture *f)
 {
     struct output_options o = {.config = &f->config, .buffer = f->buffer};
     struct error e;
 
+    f->output = output_elasticsearch.start(&o, &e);
+    assert_non_null(f->output);
+}
+
+static void start(struct fixture *f)
+{
     server_run(&f->server);
     if (f->two)
         server_run(&f->other);
-    f->output = output_elasticsearch.start(&o, &e);
-    assert_non_null(f->output);
+    start_output(f);
 }
 
 static int tear_down(void **state)

@@ -127,6 +127,67 @@ static void test_a_proxy_that_refuses_everything(void **state)
     }
 }
 
+/* ---- killed again and again ---- */
+
+#define LARGE (128u << 10)
+
+static atomic_uint hanging; /* requests that the slow node has not answered */
+static atomic_ullong largest_request;
+
+/* So slow that a life of the agent does not see the answer to a large request. */
+static struct server_reply slow_node(struct server *s, const struct server_request *r)
+{
+    (void)s;
+    if (r->bytes > atomic_load(&largest_request))
+        atomic_store(&largest_request, r->bytes);
+    if (r->bytes <= LARGE || atomic_load(&well))
+        return (struct server_reply){0};
+    hanging++;
+    return (struct server_reply){.act = HANG};
+}
+
+/* Lives that all end while a large request is on its way: each gets further by what is small enough
+ * to be answered. A life that goes on sends large ones. */
+static void test_short_lives_get_further(void **state)
+{
+    struct fixture *f = *state;
+    static char filler[400];
+    unsigned n = 8000, lives = 0, requests;
+
+    memset(filler, 'x', sizeof filler - 1);
+    memcpy(filler, ",\"m\":\"", 6);
+    filler[sizeof filler - 2] = '"';
+    atomic_store(&well, false);
+    atomic_store(&hanging, 0);
+    atomic_store(&largest_request, 0);
+    f->server.on_request = slow_node;
+    f->config.elasticsearch.batch_bytes = 1 << 20;
+    f->config.elasticsearch.max_in_flight = 1;
+    put(f, 0, n / 2, "a-1", filler);
+    start(f);
+    for (uint64_t before = 0; !reached(f, n / 2); lives++) {
+        unsigned hung = hanging;
+
+        UNTIL(f, hanging > hung || reached(f, n / 2));
+        output_elasticsearch.stop(f->output, 0);
+        f->output = NULL;
+        assert_true(f->buffer->frontier.seq > before);
+        before = f->buffer->frontier.seq;
+        start_output(f);
+    }
+    /* In steps of 64 KiB, or nearly. */
+    assert_in_range(lives, 2, f->buffer->bytes / (60 << 10) + 1);
+    atomic_store(&well, true);
+    requests = f->server.requests;
+    put(f, n / 2, n / 2, "a-1", filler);
+    UNTIL(f, reached(f, n));
+    assert_true(f->server.requests - requests <= 8);
+    assert_true(largest_request > 1000000);
+    finish(f);
+    check_store(f, n, NULL);
+    assert_int_equal(letters.n, 0);
+}
+
 /* ---- a record that is refused on the way, or hangs the node ---- */
 
 static atomic_uint alone;  /* requests with record 7 and nothing else */
@@ -888,6 +949,7 @@ int main(void)
         TEST(test_retry_after),
         TEST(test_a_long_outage),
         TEST(test_a_limit_is_learnt_and_forgotten),
+        TEST(test_short_lives_get_further),
         TEST(test_the_shard_limit_at_midnight),
         TEST(test_a_closed_index_costs_the_others_nothing),
         TEST(test_more_indices_in_trouble_than_lanes),
