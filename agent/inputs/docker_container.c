@@ -4,10 +4,10 @@
 #include "agent/base/io.h"
 #include "agent/base/log.h"
 #include "agent/base/metrics.h"
-#include "agent/inputs/docker_files.h"
 #include "agent/inputs/docker_holder.h"
-#include "agent/inputs/docker_reading.h"
-#include "agent/inputs/docker_scan.h"
+#include "agent/inputs/tail_files.h"
+#include "agent/inputs/tail_reading.h"
+#include "agent/inputs/tail_scan.h"
 #include "parsers/timestamp.h"
 
 #include <errno.h>
@@ -40,7 +40,7 @@ static void make_origin(struct docker_container *c)
     c->origin = origin_create(&facts);
 }
 
-struct docker_container *docker_container_create(struct docker_shared *s, const char *hex)
+struct docker_container *docker_container_create(struct tail_shared *s, const char *hex)
 {
     struct docker_container *c = base_calloc(1, sizeof *c);
 
@@ -49,7 +49,7 @@ struct docker_container *docker_container_create(struct docker_shared *s, const 
     memcpy(c->hex, hex, DOCKER_HEX_BYTES);
     for (size_t i = 0; i < DOCKER_ID_BYTES; i++)
         c->id[i] = (uint8_t)(hex_digit(hex[2 * i]) << 4 | hex_digit(hex[2 * i + 1]));
-    c->frame.emit = docker_reading_emit;
+    c->frame.emit = tail_reading_emit;
     c->frame.arg = c;
     c->frame.work = c->shared->work;
     c->config_until_ms = s->now_ms + DOCKER_CONFIG_WAIT_MS;
@@ -78,19 +78,19 @@ static void leave_list(struct docker_container **head, struct docker_container *
 
 void docker_container_free(struct docker_container *c)
 {
-    struct docker_shared *s = c->shared;
+    struct tail_shared *s = c->shared;
 
     while (c->files) {
-        struct docker_file *f = c->files;
+        struct tail_file *f = c->files;
 
         c->files = f->next;
-        docker_files_free(f);
+        tail_files_free(f);
     }
     while (c->known) {
-        struct docker_file *f = c->known;
+        struct tail_file *f = c->known;
 
         c->known = f->next;
-        docker_files_free(f);
+        tail_files_free(f);
     }
     leave_list(&s->all, NULL, c, offsetof(struct docker_container, next_all));
     if (c->is_ready)
@@ -111,7 +111,7 @@ void docker_container_free(struct docker_container *c)
 
 void docker_container_set_ready(struct docker_container *c)
 {
-    struct docker_shared *s = c->shared;
+    struct tail_shared *s = c->shared;
 
     if (c->is_ready)
         return;
@@ -126,7 +126,7 @@ void docker_container_set_ready(struct docker_container *c)
 
 static void want_visit(struct docker_container *c)
 {
-    struct docker_shared *s = c->shared;
+    struct tail_shared *s = c->shared;
 
     if (c->wants_visit || c->gone)
         return;
@@ -153,7 +153,7 @@ void docker_container_want_config(struct docker_container *c)
 
 static void wake_file(struct docker_container *c, uint32_t index)
 {
-    struct docker_file *f = c->files;
+    struct tail_file *f = c->files;
 
     while (f && (f->index != index || f->removed))
         f = f->next;
@@ -175,7 +175,7 @@ void docker_container_event(struct docker_container *c, uint32_t mask, const cha
     uint32_t index;
     bool compressed;
 
-    if (!docker_scan_is_log(c, name, &index, &compressed)) {
+    if (!tail_scan_is_log(c, name, &index, &compressed)) {
         if ((mask & (IN_MOVED_TO | IN_CLOSE_WRITE)) &&
             (strcmp(name, CONFIG_NAME) == 0 || strcmp(name, HOST_CONFIG_NAME) == 0))
             docker_container_want_config(c);
@@ -204,11 +204,11 @@ void docker_container_hold(struct docker_container *c, const struct docker_held 
 {
     c->created_unseen += held->made;
     for (unsigned i = held->n; i > 0; i--)
-        docker_scan_adopt(c, held->fds[i - 1]);
+        tail_scan_adopt(c, held->fds[i - 1]);
     docker_container_want_scan(c);
-    for (struct docker_file *f = c->files; f; f = f->next) {
+    for (struct tail_file *f = c->files; f; f = f->next) {
         if (c->gone && f->fd >= 0)
-            docker_files_mark_removed(f);
+            tail_files_mark_removed(f);
         /* What has a newer one behind it will not grow any more: once more to its end, whatever was
          * read before that was so. */
         f->dirty |= f->index == 0 && f->next != NULL;
@@ -234,18 +234,18 @@ static void follow(struct docker_container *c, enum docker_follow how)
     c->shared->join_bytes -= c->frame.join.bytes;
     docker_join_forget(&c->frame.join);
     while (c->files) {
-        struct docker_file *f = c->files;
+        struct tail_file *f = c->files;
 
         if (f->removed)
-            docker_files_forget_removed(f);
+            tail_files_forget_removed(f);
         f->removed = false;
-        docker_files_close(f);
-        docker_files_set_aside(f);
+        tail_files_close(f);
+        tail_files_set_aside(f);
     }
-    for (struct docker_file *f = c->known, *next; f; f = next) {
+    for (struct tail_file *f = c->known, *next; f; f = next) {
         next = f->next;
         if (!f->has_entry)
-            docker_files_drop(f);
+            tail_files_drop(f);
     }
 }
 
@@ -318,7 +318,7 @@ static void take_config(struct docker_container *c, struct docker_config *fresh)
 
 static void load_config(struct docker_container *c, int folder)
 {
-    int dir = docker_files_open(c, folder, c->hex, O_DIRECTORY);
+    int dir = tail_files_open(c, folder, c->hex, O_DIRECTORY);
     struct docker_config fresh;
     struct error e;
     char *text;
@@ -330,7 +330,7 @@ static void load_config(struct docker_container *c, int folder)
         if (docker_config_parse(bytes_of(text, n), &fresh, &e) == 0)
             take_config(c, &fresh);
         free(text);
-        docker_inode_get(dir, CONFIG_NAME, &c->config_inode);
+        tail_inode_get(dir, CONFIG_NAME, &c->config_inode);
     }
     load_host_config(c, dir);
     io_close(dir);
@@ -344,11 +344,11 @@ void docker_container_visit(struct docker_container *c, int folder)
     }
     if (c->wants_scan && c->follow == DOCKER_FOLLOWED && !c->gone) {
         c->wants_scan = false;
-        docker_scan(c, folder);
-        for (struct docker_file *f = c->files; f; f = f->next)
+        tail_scan(c, folder);
+        for (struct tail_file *f = c->files; f; f = f->next)
             if (f->dirty)
                 docker_container_set_ready(c);
-        docker_files_save(c);
+        tail_files_save(c);
         c->shared->changed = true;
     }
 }
@@ -356,26 +356,26 @@ void docker_container_visit(struct docker_container *c, int folder)
 void docker_container_poll(struct docker_container *c, int folder)
 {
     char path[2 * DOCKER_HEX_BYTES + sizeof "/-json.log"];
-    struct docker_inode now;
-    struct docker_file *f = c->files;
+    struct tail_inode now;
+    struct tail_file *f = c->files;
 
     if (c->gone)
         return;
     snprintf(path, sizeof path, "%s/%s", c->hex, CONFIG_NAME);
-    if (docker_inode_get(folder, path, &now) == 0 &&
-        !(docker_inode_same(&now, &c->config_inode) && now.mtime_ns == c->config_inode.mtime_ns))
+    if (tail_inode_get(folder, path, &now) == 0 &&
+        !(tail_inode_same(&now, &c->config_inode) && now.mtime_ns == c->config_inode.mtime_ns))
         docker_container_want_config(c);
     if (c->follow != DOCKER_FOLLOWED)
         return;
     while (f && f->next)
         f = f->next;
     snprintf(path, sizeof path, "%s/%s-json.log", c->hex, c->hex);
-    if (docker_inode_get(folder, path, &now) < 0) {
+    if (tail_inode_get(folder, path, &now) < 0) {
         if (f && f->index == 0)
             docker_container_want_scan(c);
         return;
     }
-    if (!f || f->index != 0 || !docker_inode_same(&now, &f->inode))
+    if (!f || f->index != 0 || !tail_inode_same(&now, &f->inode))
         docker_container_want_scan(c);
     else if (now.size != f->at.offset)
         docker_container_wake(c);
@@ -391,10 +391,10 @@ void docker_container_set_gone(struct docker_container *c)
     c->shared->unreadable_changed |= c->follow == DOCKER_ELSEWHERE || c->denied;
     c->gone_since_ms = c->shared->now_ms;
     c->folder = NULL;
-    for (struct docker_file *f = c->files, *next; f; f = next) {
+    for (struct tail_file *f = c->files, *next; f; f = next) {
         next = f->next;
         if (f->fd >= 0) {
-            docker_files_mark_removed(f);
+            tail_files_mark_removed(f);
             continue;
         }
         if (!f->complete && (f->dirty || f->inode.size > f->at.offset)) {
@@ -402,10 +402,10 @@ void docker_container_set_gone(struct docker_container *c)
             log_warn("a container was removed before one of its log files was read to its end",
                      LOG_STR("container", c->hex), LOG_U64("read_bytes", f->at.offset));
         }
-        docker_files_drop(f);
+        tail_files_drop(f);
     }
     while (c->known)
-        docker_files_drop(c->known);
+        tail_files_drop(c->known);
     if (c->has_own_entry)
         buffer_position_set(c->shared->buffer, bytes_of(c->id, DOCKER_ID_BYTES), BYTES_NONE);
     c->has_own_entry = true; /* never to be written again */

@@ -1,7 +1,7 @@
 /*
  * docker_container: one container: what is known of it, and what is to be done about it.
- * docker_scan finds its log files, docker_files keeps them with their positions and descriptors,
- * docker_reading reads them from the oldest to the newest, so that pieces join across rotations.
+ * tail_scan finds its log files, tail_files keeps them with their positions and descriptors,
+ * tail_reading reads them from the oldest to the newest, so that pieces join across rotations.
  * One thread.
  */
 #ifndef BARGE_DOCKER_CONTAINER_H
@@ -9,29 +9,29 @@
 
 #include "agent/config/config.h"
 #include "agent/inputs/docker_config.h"
-#include "agent/inputs/docker_file.h"
 #include "agent/inputs/docker_frame.h"
+#include "agent/inputs/tail_file.h"
 #include "agent/pipeline/intake.h"
 #include "parsers/document.h"
 
 #define DOCKER_HEX_BYTES 64
 #define DOCKER_CONFIG_WAIT_MS 2000 /* for config.v2.json, which may come after the first line */
-#define DOCKER_RETRY_MS 1000       /* after a file could not be opened or read */
+#define TAIL_RETRY_MS 1000         /* after a file could not be opened or read */
 
 /* What all containers of one input share. */
-struct docker_shared {
+struct tail_shared {
     const struct docker_settings *settings;
     struct intake *intake;
     struct buffer *buffer;
-    char *scratch; /* DOCKER_SCRATCH_BYTES */
+    char *scratch; /* TAIL_SCRATCH_BYTES */
     struct docker_line_work *work;
     uint64_t now_ms; /* set before each call from outside */
     /* Linked by next_all, next_ready, next_visit. */
     struct docker_container *all;
     struct docker_container *ready, *ready_last;   /* something to read */
     struct docker_container *visits, *visits_last; /* docker_container_visit is due */
-    struct docker_file *removed; /* removed files that are still open, the oldest first */
-    int spare_from; /* descriptors from this number on are for sockets and the buffer */
+    struct tail_file *removed; /* removed files that are still open, the oldest first */
+    int spare_from;            /* descriptors from this number on are for sockets and the buffer */
     size_t gz_readers;
     size_t join_bytes;         /* memory of all frames' joins */
     bool owe_sync, owe_urgent; /* after the next commit */
@@ -52,7 +52,7 @@ enum docker_follow {
 
 struct docker_container {
     struct docker_container *next_all, *next_ready, *next_visit, *next_bucket;
-    struct docker_shared *shared;
+    struct tail_shared *shared;
     struct docker_folder *folder; /* where it lies; NULL when gone */
     uint8_t id[DOCKER_ID_BYTES];
     char hex[DOCKER_HEX_BYTES + 1];
@@ -81,14 +81,14 @@ struct docker_container {
     int64_t created_unseen;   /* live files that were announced minus those that were found */
     int64_t watched_since_ns; /* by the wall clock: from then on files are announced */
     bool first_look;          /* the next scan is the first one since then */
-    struct docker_inode config_inode; /* as it was read */
+    struct tail_inode config_inode; /* as it was read */
     struct docker_frame frame;
-    struct docker_file *files; /* the oldest first */
-    struct docker_file *known; /* found under no name (yet) */
+    struct tail_file *files; /* the oldest first */
+    struct tail_file *known; /* found under no name (yet) */
 };
 
 /* hex: 64 lower-case hex digits. Joins shared->all. */
-struct docker_container *docker_container_create(struct docker_shared *s, const char *hex);
+struct docker_container *docker_container_create(struct tail_shared *s, const char *hex);
 /* Closes and forgets; the positions stay. Leaves shared->all and the queues. */
 void docker_container_free(struct docker_container *c);
 
@@ -96,7 +96,7 @@ void docker_container_free(struct docker_container *c);
 void docker_container_want_scan(struct docker_container *c);
 void docker_container_want_config(struct docker_container *c);
 
-/* Puts it into the queue of docker_reading_turn. */
+/* Puts it into the queue of tail_reading_turn. */
 void docker_container_set_ready(struct docker_container *c);
 
 /* The live file may have grown. */

@@ -5,9 +5,9 @@
 #include "agent/base/io.h"
 #include "agent/base/log.h"
 #include "agent/base/metrics.h"
-#include "agent/inputs/docker_files.h"
 #include "agent/inputs/docker_places.h"
-#include "agent/inputs/docker_reading.h"
+#include "agent/inputs/tail_files.h"
+#include "agent/inputs/tail_reading.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -43,7 +43,7 @@ struct docker_folder {
     int fd;      /* -1: not there */
     bool denied; /* it is there, but we have no right to open it */
     int watch;   /* -1: none */
-    struct docker_inode inode;
+    struct tail_inode inode;
     uint64_t scan;
 };
 
@@ -61,11 +61,11 @@ struct orphan {
     uint8_t id[DOCKER_ID_BYTES];
     bool has_source, taken;
     uint64_t source;
-    struct docker_position position;
+    struct tail_position position;
 };
 
 struct docker_folders {
-    struct docker_shared *shared;
+    struct tail_shared *shared;
     struct loop *loop;
     void (*changed)(void *arg);
     void *arg;
@@ -224,8 +224,8 @@ static void take_orphan(void *arg, struct bytes key, struct bytes value)
     struct docker_folders *d = arg;
     struct orphan o = {0};
 
-    if (!docker_position_key_read(key, o.id, &o.has_source, &o.source) ||
-        !docker_position_read(value, &o.position))
+    if (!tail_position_key_read(key, o.id, &o.has_source, &o.source) ||
+        !tail_position_read(value, &o.position))
         return;
     if (d->n_orphans == d->orphans_cap) {
         d->orphans_cap = MAX(d->orphans_cap * 2, (size_t)64);
@@ -251,7 +251,7 @@ static bool restore(struct docker_folders *d, struct docker_container *c)
             continue;
         o->taken = true;
         if (o->has_source)
-            docker_files_restore(c, o->source, &o->position);
+            tail_files_restore(c, o->source, &o->position);
         else
             c->has_own_entry = true;
     }
@@ -262,13 +262,13 @@ static void drop_orphans(struct docker_folders *d)
 {
     for (size_t i = 0; i < d->n_orphans; i++) {
         const struct orphan *o = &d->orphans[i];
-        char key[DOCKER_KEY_BYTES];
+        char key[TAIL_KEY_BYTES];
 
         if (o->taken)
             continue;
-        docker_position_key(o->id, o->source, key);
+        tail_position_key(o->id, o->source, key);
         buffer_position_set(d->shared->buffer,
-                            bytes_of(key, o->has_source ? DOCKER_KEY_BYTES : DOCKER_ID_BYTES),
+                            bytes_of(key, o->has_source ? TAIL_KEY_BYTES : DOCKER_ID_BYTES),
                             BYTES_NONE);
     }
     free(d->orphans);
@@ -371,10 +371,10 @@ static void lose_folder(struct docker_folders *d, struct docker_folder *f)
 
 /* Whether the same folder is followed under another path already. */
 static bool is_twin(const struct docker_folders *d, const struct docker_folder *f,
-                    const struct docker_inode *inode)
+                    const struct tail_inode *inode)
 {
     for (const struct docker_folder *o = d->list; o; o = o->next)
-        if (o != f && o->fd >= 0 && docker_inode_same(&o->inode, inode))
+        if (o != f && o->fd >= 0 && tail_inode_same(&o->inode, inode))
             return true;
     return false;
 }
@@ -382,13 +382,13 @@ static bool is_twin(const struct docker_folders *d, const struct docker_folder *
 static void try_folder(struct docker_folders *d, struct docker_folder *f)
 {
     int fd = io_open(AT_FDCWD, f->path, O_RDONLY | O_DIRECTORY, 0);
-    struct docker_inode inode;
+    struct tail_inode inode;
 
     if (fd < 0) {
         f->denied = errno == EACCES;
         return;
     }
-    if (docker_inode_get(fd, NULL, &inode) < 0 || is_twin(d, f, &inode)) {
+    if (tail_inode_get(fd, NULL, &inode) < 0 || is_twin(d, f, &inode)) {
         io_close(fd);
         return;
     }
@@ -458,16 +458,16 @@ static void find_folders(struct docker_folders *d)
 /* Whether the folder that we hold is still what its path means. */
 static void check_folder(struct docker_folders *d, struct docker_folder *f)
 {
-    struct docker_inode now;
+    struct tail_inode now;
 
     if (f->fd < 0)
         return;
-    if (docker_inode_get(AT_FDCWD, f->path, &now) < 0 ? errno == ENOENT || errno == ENOTDIR
-                                                      : !docker_inode_same(&now, &f->inode)) {
+    if (tail_inode_get(AT_FDCWD, f->path, &now) < 0 ? errno == ENOENT || errno == ENOTDIR
+                                                    : !tail_inode_same(&now, &f->inode)) {
         /* A path that is a symbolic link is compared by what it leads to. */
         int fd = io_open(AT_FDCWD, f->path, O_RDONLY | O_DIRECTORY, 0);
         bool same =
-            fd >= 0 && docker_inode_get(fd, NULL, &now) == 0 && docker_inode_same(&now, &f->inode);
+            fd >= 0 && tail_inode_get(fd, NULL, &now) == 0 && tail_inode_same(&now, &f->inode);
 
         if (fd >= 0)
             io_close(fd);
@@ -605,7 +605,7 @@ static void on_look(void *arg)
 
 void docker_folders_visit(struct docker_folders *d)
 {
-    struct docker_shared *s = d->shared;
+    struct tail_shared *s = d->shared;
 
     docker_folders_take_held(d); /* ahead of the scans that would look for these files */
     while (s->visits) {
@@ -640,7 +640,7 @@ static bool due(uint64_t *last_ms, uint64_t now_ms, uint64_t every_ms)
 
 void docker_folders_tick(struct docker_folders *d)
 {
-    struct docker_shared *s = d->shared;
+    struct tail_shared *s = d->shared;
     uint64_t now = s->now_ms;
     bool rescan = due(&d->rescanned_ms, now, RESCAN_MS);
     bool poll = due(&d->polled_ms, now, POLL_MS) && d->polls;
@@ -661,7 +661,7 @@ void docker_folders_tick(struct docker_folders *d)
     d->polls = false;
     for (struct docker_container *c = s->all, *next; c; c = next) {
         next = c->next_all;
-        docker_reading_tick(c);
+        tail_reading_tick(c);
         if (docker_container_finished(c) && now - c->gone_since_ms >= GONE_KEEP_MS) {
             forget_container(d, c);
             continue;
@@ -695,7 +695,7 @@ static void start_inotify(struct docker_folders *d)
         base_die("epoll refuses inotify: %s", strerror(errno));
 }
 
-struct docker_folders *docker_folders_start(struct docker_shared *s, struct loop *loop,
+struct docker_folders *docker_folders_start(struct tail_shared *s, struct loop *loop,
                                             struct docker_holder *holder,
                                             void (*changed)(void *arg), void *arg)
 {

@@ -33,7 +33,7 @@ struct watch {
     char hex[DOCKER_HEX_BYTES + 1];
     bool dead; /* unwatched while the thread works on it, which frees it */
     /* The thread's: */
-    struct docker_inode recent[RECENT]; /* opened last; number and birth count */
+    struct tail_inode recent[RECENT]; /* opened last; number and birth count */
     unsigned n_recent;
 };
 
@@ -162,10 +162,10 @@ bool docker_holder_take(struct docker_holder *h, struct docker_held *to)
 
 /* A number is used again at once, so a birth must be known and the same; in one tick of the clock
  * even that may be another file's. */
-static bool is_recent(const struct watch *w, const struct docker_inode *inode)
+static bool is_recent(const struct watch *w, const struct tail_inode *inode)
 {
     for (unsigned i = 0; i < MIN(w->n_recent, (unsigned)RECENT); i++)
-        if (docker_inode_same(&w->recent[i], inode) && inode->btime_ns &&
+        if (tail_inode_same(&w->recent[i], inode) && inode->btime_ns &&
             w->recent[i].btime_ns == inode->btime_ns)
             return true;
     return false;
@@ -176,18 +176,17 @@ static bool is_recent(const struct watch *w, const struct docker_inode *inode)
 static bool open_log(struct watch *w, int dir, unsigned index, struct docker_held *held)
 {
     char name[DOCKER_HEX_BYTES + sizeof "-json.log.4294967295"];
-    struct docker_inode inode;
+    struct tail_inode inode;
     bool fresh;
     int fd;
 
     snprintf(name, sizeof name, index ? "%s-json.log.%u" : "%s-json.log", w->hex, index);
-    if (docker_inode_get(dir, name, &inode) < 0 || !inode.regular ||
-        (index && is_recent(w, &inode)))
+    if (tail_inode_get(dir, name, &inode) < 0 || !inode.regular || (index && is_recent(w, &inode)))
         return false;
     fd = io_open(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
     if (fd < 0)
         return false;
-    if (docker_inode_get(fd, NULL, &inode) < 0 || !inode.regular) {
+    if (tail_inode_get(fd, NULL, &inode) < 0 || !inode.regular) {
         io_close(fd);
         return false;
     }

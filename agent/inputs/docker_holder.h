@@ -34,7 +34,7 @@ void docker_holder_prepare(void);
 
 /* The holder's thread goes first if the calling one does, which stops doing so.
  * wake(arg) is called from the holder's thread when there is something to take. NULL, said in the
- * log, when inotify or a thread is not to be had: then files are opened by docker_scan alone. */
+ * log, when inotify or a thread is not to be had: then files are opened by tail_scan alone. */
 struct docker_holder *docker_holder_start(void (*wake)(void *arg), void *arg);
 /* Closes what was not taken. NULL is nothing. */
 void docker_holder_stop(struct docker_holder *h);

@@ -9,23 +9,23 @@
 #include "agent/base/log.h"
 #include "agent/base/metrics.h"
 #include "agent/base/strbuf.h"
-#include "agent/inputs/docker_files.h"
 #include "agent/inputs/docker_folders.h"
-#include "agent/inputs/docker_reading.h"
+#include "agent/inputs/tail_files.h"
+#include "agent/inputs/tail_reading.h"
 
 #include <limits.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 
-#define TURN_BYTES (2 * DOCKER_CHUNK_BYTES) /* what other sources may have to wait for */
-#define TURN_CONTAINERS 256                 /* of which most have a line or two */
+#define TURN_BYTES (2 * TAIL_CHUNK_BYTES) /* what other sources may have to wait for */
+#define TURN_CONTAINERS 256               /* of which most have a line or two */
 #define RESERVED_DESCRIPTORS 128
 #define TICK_MS 1000
 #define SHOW_MS 200 /* between two counts of what is unread */
 #define IDLE_TICK_MS 10000
 
 struct docker_input {
-    struct docker_shared shared;
+    struct tail_shared shared;
     struct docker_folders *folders;
     struct loop_timer *tick;
     uint64_t shown_ms;
@@ -54,7 +54,7 @@ static int raise_descriptor_limit(void)
 
 /* ---- figures ---- */
 
-static void name_unreadable(struct docker_shared *s)
+static void name_unreadable(struct tail_shared *s)
 {
     struct strbuf names = {0};
     uint64_t n = 0;
@@ -78,22 +78,22 @@ static void name_unreadable(struct docker_shared *s)
 
 static void show_figures(struct docker_input *d)
 {
-    struct docker_shared *s = &d->shared;
+    struct tail_shared *s = &d->shared;
     uint64_t containers = 0, files = 0, lag = 0, held = 0;
 
     for (const struct docker_container *c = s->all; c; c = c->next_all) {
         containers += c->follow == DOCKER_FOLLOWED && !c->gone;
-        for (struct docker_file *f = c->files; f; f = f->next) {
-            struct docker_inode now;
+        for (struct tail_file *f = c->files; f; f = f->next) {
+            struct tail_inode now;
             uint64_t unread;
 
             if (f->fd < 0)
                 continue;
             files++;
             /* Only of those with something unread the size may have changed. */
-            if (f->dirty && !f->compressed && docker_inode_get(f->fd, NULL, &now) == 0)
+            if (f->dirty && !f->compressed && tail_inode_get(f->fd, NULL, &now) == 0)
                 f->size = now.size;
-            unread = f->complete ? 0 : docker_file_unread(f);
+            unread = f->complete ? 0 : tail_file_unread(f);
             lag += unread;
             if (f->index != 0)
                 held += unread;
@@ -112,7 +112,7 @@ static void show_figures(struct docker_input *d)
 /* Something may be due before the idle tick. */
 static void tick_soon(struct docker_input *d)
 {
-    const struct docker_shared *s = &d->shared;
+    const struct tail_shared *s = &d->shared;
 
     if (d->soon || !(s->attention || s->changed || s->removed || s->ready || d->full ||
                      docker_folders_polls(d->folders)))
@@ -124,13 +124,13 @@ static void tick_soon(struct docker_input *d)
 static void on_tick(void *arg)
 {
     struct docker_input *d = arg;
-    struct docker_shared *s = &d->shared;
+    struct tail_shared *s = &d->shared;
 
     s->now_ms = clock_mono_ms();
     s->attention = d->soon = false;
     d->full = false; /* a net under docker_input_room: the next turn finds out */
     docker_folders_tick(d->folders);
-    docker_files_limit_held(s);
+    tail_files_limit_held(s);
     if (s->changed)
         show_figures(d);
     if (s->unreadable_changed)
@@ -151,13 +151,13 @@ struct docker_input *docker_input_start(const struct docker_settings *settings, 
                                         struct error *e)
 {
     struct docker_input *d = base_calloc(1, sizeof *d);
-    struct docker_shared *s = &d->shared;
+    struct tail_shared *s = &d->shared;
 
     (void)e;
     s->settings = settings;
     s->intake = in;
     s->buffer = intake_buffer(in);
-    s->scratch = base_alloc(DOCKER_SCRATCH_BYTES);
+    s->scratch = base_alloc(TAIL_SCRATCH_BYTES);
     s->work = base_alloc(sizeof *s->work);
     json_keys_seen_init(&s->work->seen);
     s->spare_from = raise_descriptor_limit();
@@ -184,7 +184,7 @@ void docker_input_stop(struct docker_input *d)
 
 /* ---- turns ---- */
 
-static struct docker_container *take_ready(struct docker_shared *s)
+static struct docker_container *take_ready(struct tail_shared *s)
 {
     struct docker_container *c = s->ready;
 
@@ -195,7 +195,7 @@ static struct docker_container *take_ready(struct docker_shared *s)
 
 bool docker_input_turn(struct docker_input *d)
 {
-    struct docker_shared *s = &d->shared;
+    struct tail_shared *s = &d->shared;
     size_t done = 0, rounds = 0;
     bool was_full = d->full;
 
@@ -208,20 +208,20 @@ bool docker_input_turn(struct docker_input *d)
     while (s->ready && !d->full && done < TURN_BYTES && rounds++ < TURN_CONTAINERS) {
         struct docker_container *c;
 
-        if (!intake_has_room(s->intake, BUFFER_CAN_WAIT, 2 * DOCKER_CHUNK_BYTES)) {
+        if (!intake_has_room(s->intake, BUFFER_CAN_WAIT, 2 * TAIL_CHUNK_BYTES)) {
             d->full = true;
             break;
         }
         c = take_ready(s);
-        switch (docker_reading_turn(c, &done)) {
-        case DOCKER_TURN_FULL:
+        switch (tail_reading_turn(c, &done)) {
+        case TAIL_TURN_FULL:
             d->full = true;
             docker_container_set_ready(c);
             break;
-        case DOCKER_TURN_MORE:
+        case TAIL_TURN_MORE:
             docker_container_set_ready(c);
             break;
-        case DOCKER_TURN_IDLE:
+        case TAIL_TURN_IDLE:
             break;
         }
     }
@@ -240,7 +240,7 @@ void docker_input_room(struct docker_input *d)
 void docker_input_committed(struct docker_input *d)
 {
     d->shared.now_ms = clock_mono_ms();
-    docker_files_committed(&d->shared);
+    tail_files_committed(&d->shared);
 }
 
 const struct origin *docker_input_origin(struct docker_input *d, struct bytes container_id)

@@ -5,13 +5,13 @@
 
 #define STEP_BYTES (64u << 10)
 
-uint64_t docker_start_end(struct docker_file *f, char *scratch)
+uint64_t docker_start_end(struct tail_file *f, char *scratch)
 {
     uint64_t at = f->inode.size;
 
     while (at > 0) {
         uint64_t from = at - MIN(at, (uint64_t)STEP_BYTES);
-        ssize_t n = docker_file_pread(f, scratch, (size_t)(at - from), from);
+        ssize_t n = tail_file_pread(f, scratch, (size_t)(at - from), from);
         const char *nl = n > 0 ? memrchr(scratch, '\n', (size_t)n) : NULL;
 
         if (n < 0)
@@ -25,11 +25,11 @@ uint64_t docker_start_end(struct docker_file *f, char *scratch)
 
 /* The first line that begins at or behind `at` and says when it was written: 1 and *begin, *end
  * (behind its line feed), *time_ns. 0 when there is none. */
-static int line_behind(struct docker_file *f, uint64_t at, char *scratch, uint64_t *begin,
+static int line_behind(struct tail_file *f, uint64_t at, char *scratch, uint64_t *begin,
                        uint64_t *end, int64_t *time_ns)
 {
     uint64_t from = at ? at - 1 : 0;
-    ssize_t n = docker_file_pread(f, scratch, DOCKER_LINE_MAX_BYTES, from);
+    ssize_t n = tail_file_pread(f, scratch, DOCKER_LINE_MAX_BYTES, from);
     const char *p = scratch, *stop = scratch + MAX(n, 0);
 
     if (at) {
@@ -51,7 +51,7 @@ static int line_behind(struct docker_file *f, uint64_t at, char *scratch, uint64
     return 0;
 }
 
-uint64_t docker_start_since(struct docker_file *f, int64_t since_ns, char *scratch)
+uint64_t docker_start_since(struct tail_file *f, int64_t since_ns, char *scratch)
 {
     uint64_t low = 0, high = f->inode.size; /* lines that end at or before low are older, those that
                                                begin at high are not */

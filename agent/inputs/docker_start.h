@@ -5,13 +5,13 @@
 #ifndef BARGE_DOCKER_START_H
 #define BARGE_DOCKER_START_H
 
-#include "agent/inputs/docker_file.h"
+#include "agent/inputs/tail_file.h"
 
 /* The offset behind the last line feed of a plain file. */
-uint64_t docker_start_end(struct docker_file *f, char *scratch);
+uint64_t docker_start_end(struct tail_file *f, char *scratch);
 
 /* The offset of the first line of a plain file whose time is not before since_ns; lines stand in
  * the order of their times. Found by halving, so a large file costs some reads. */
-uint64_t docker_start_since(struct docker_file *f, int64_t since_ns, char *scratch);
+uint64_t docker_start_since(struct tail_file *f, int64_t since_ns, char *scratch);
 
 #endif

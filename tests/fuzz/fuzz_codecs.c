@@ -5,7 +5,7 @@
  */
 #include "agent/buffer/buffer_format.h"
 #include "agent/buffer/buffer_positions.h"
-#include "agent/inputs/docker_position.h"
+#include "agent/inputs/tail_position.h"
 
 #include <stdlib.h>
 
@@ -108,16 +108,16 @@ static void check_bytes(const uint8_t *data, size_t n)
 
 static void check_docker(const uint8_t *data, size_t n)
 {
-    struct docker_position at, back;
-    char p[DOCKER_POSITION_BYTES], key[DOCKER_KEY_BYTES];
+    struct tail_position at, back;
+    char p[TAIL_POSITION_BYTES], key[TAIL_KEY_BYTES];
     uint8_t id[DOCKER_ID_BYTES] = {0}, id_back[DOCKER_ID_BYTES];
     uint64_t source, source_back;
     bool has_source;
 
-    if (docker_position_read(bytes_of(data, n), &at)) {
-        ASSERT(at.done >= at.resume && at.marker_n <= DOCKER_MARKER_BYTES);
-        docker_position_write(&at, p);
-        ASSERT(docker_position_read(bytes_of(p, sizeof p), &back));
+    if (tail_position_read(bytes_of(data, n), &at)) {
+        ASSERT(at.done >= at.resume && at.marker_n <= TAIL_MARKER_BYTES);
+        tail_position_write(&at, p);
+        ASSERT(tail_position_read(bytes_of(p, sizeof p), &back));
         ASSERT(back.resume == at.resume && back.done == at.done && back.made == at.made &&
                back.complete == at.complete && back.in_long_line == at.in_long_line &&
                back.time_known == at.time_known && back.time_ns == at.time_ns &&
@@ -126,11 +126,11 @@ static void check_docker(const uint8_t *data, size_t n)
     memcpy(id, data, MIN(n, sizeof id));
     memcpy(&source, data, sizeof source);
     source >>= 8;
-    docker_position_key(id, source, key);
-    ASSERT(docker_position_key_read(bytes_of(key, sizeof key), id_back, &has_source, &source_back));
+    tail_position_key(id, source, key);
+    ASSERT(tail_position_key_read(bytes_of(key, sizeof key), id_back, &has_source, &source_back));
     ASSERT(memcmp(id, id_back, sizeof id) == 0 && has_source && source_back == source);
-    if (docker_position_key_read(bytes_of(data, n), id_back, &has_source, &source_back))
-        ASSERT(n == (has_source ? DOCKER_KEY_BYTES : DOCKER_ID_BYTES));
+    if (tail_position_key_read(bytes_of(data, n), id_back, &has_source, &source_back))
+        ASSERT(n == (has_source ? TAIL_KEY_BYTES : DOCKER_ID_BYTES));
 }
 
 /* ---- the map ---- */

@@ -2,10 +2,10 @@
  * containers to leave out. */
 #include "agent/base/io.h"
 #include "agent/inputs/docker_config.h"
-#include "agent/inputs/docker_files.h"
-#include "agent/inputs/docker_gz.h"
 #include "agent/inputs/docker_places.h"
-#include "agent/inputs/docker_position.h"
+#include "agent/inputs/tail_files.h"
+#include "agent/inputs/tail_gz.h"
+#include "agent/inputs/tail_position.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -199,47 +199,47 @@ static void test_ids(void **state)
 
 static void test_position_codec(void **state)
 {
-    struct docker_position p = {.resume = 0x0102030405060708,
-                                .done = 0x1112131415161718,
-                                .made = 2,
-                                .complete = true,
-                                .time_known = true,
-                                .time_ns = -2,
-                                .marker = 0xa1a2a3a4,
-                                .marker_n = 64},
-                           back;
+    struct tail_position p = {.resume = 0x0102030405060708,
+                              .done = 0x1112131415161718,
+                              .made = 2,
+                              .complete = true,
+                              .time_known = true,
+                              .time_ns = -2,
+                              .marker = 0xa1a2a3a4,
+                              .marker_n = 64},
+                         back;
     /* Laid out by hand from the header's table. */
     static const char expected[] = "\x01\x05\x02\x40\x08\x07\x06\x05\x04\x03\x02\x01"
                                    "\x18\x17\x16\x15\x14\x13\x12\x11"
                                    "\xfe\xff\xff\xff\xff\xff\xff\xff\xa4\xa3\xa2\xa1";
-    char value[DOCKER_POSITION_BYTES], key[DOCKER_KEY_BYTES];
+    char value[TAIL_POSITION_BYTES], key[TAIL_KEY_BYTES];
     uint8_t id[DOCKER_ID_BYTES] = {7, 8, 9}, id_back[DOCKER_ID_BYTES];
     uint64_t source;
     bool has_source;
 
     (void)state;
-    docker_position_write(&p, value);
-    assert_int_equal(sizeof expected - 1, DOCKER_POSITION_BYTES);
+    tail_position_write(&p, value);
+    assert_int_equal(sizeof expected - 1, TAIL_POSITION_BYTES);
     assert_memory_equal(value, expected, sizeof value);
-    assert_true(docker_position_read(bytes_of(value, sizeof value), &back));
+    assert_true(tail_position_read(bytes_of(value, sizeof value), &back));
     assert_true(back.resume == p.resume && back.done == p.done && back.made == 2 && back.complete &&
                 !back.in_long_line && back.time_known && back.time_ns == -2 &&
                 back.marker == p.marker && back.marker_n == 64);
-    assert_false(docker_position_read(bytes_of(value, sizeof value - 1), &back));
+    assert_false(tail_position_read(bytes_of(value, sizeof value - 1), &back));
     value[0] = 2;
-    assert_false(docker_position_read(bytes_of(value, sizeof value), &back));
+    assert_false(tail_position_read(bytes_of(value, sizeof value), &back));
     value[0] = 1;
     memset(value + 12, 0, 8); /* done before resume */
-    assert_false(docker_position_read(bytes_of(value, sizeof value), &back));
+    assert_false(tail_position_read(bytes_of(value, sizeof value), &back));
 
-    docker_position_key(id, 0x01020304050607, key);
+    tail_position_key(id, 0x01020304050607, key);
     assert_memory_equal(key + 32, "\1\2\3\4\5\6\7", 7);
-    assert_true(docker_position_key_read(bytes_of(key, sizeof key), id_back, &has_source, &source));
+    assert_true(tail_position_key_read(bytes_of(key, sizeof key), id_back, &has_source, &source));
     assert_true(has_source && source == 0x01020304050607);
     assert_memory_equal(id, id_back, sizeof id);
-    assert_true(docker_position_key_read(bytes_of(key, 32), id_back, &has_source, &source));
+    assert_true(tail_position_key_read(bytes_of(key, 32), id_back, &has_source, &source));
     assert_false(has_source);
-    assert_false(docker_position_key_read(bytes_of(key, 33), id_back, &has_source, &source));
+    assert_false(tail_position_key_read(bytes_of(key, 33), id_back, &has_source, &source));
 }
 
 /* ---- compressed files ---- */
@@ -276,12 +276,12 @@ static char *letters(size_t n)
     return p;
 }
 
-static ssize_t patient_pread(struct docker_gz *gz, void *to, size_t n, uint64_t at)
+static ssize_t patient_pread(struct tail_gz *gz, void *to, size_t n, uint64_t at)
 {
     ssize_t got;
 
     do
-        got = docker_gz_pread(gz, to, n, at);
+        got = tail_gz_pread(gz, to, n, at);
     while (got < 0 && errno == EAGAIN);
     return got;
 }
@@ -291,7 +291,7 @@ static void test_gz_reads_like_a_plain_file(void **state)
     enum { N = 5000000 };
     char *text = letters(N), *got = base_alloc(N);
     int fd = gz_file(text, N, 3);
-    struct docker_gz *gz = docker_gz_open(fd);
+    struct tail_gz *gz = tail_gz_open(fd);
     uint32_t x = 7;
 
     (void)state;
@@ -309,8 +309,8 @@ static void test_gz_reads_like_a_plain_file(void **state)
     }
     assert_int_equal(patient_pread(gz, got, N, 0), N);
     assert_int_equal(patient_pread(gz, got, 10, N), 0);
-    assert_false(docker_gz_broken(gz));
-    docker_gz_close(gz);
+    assert_false(tail_gz_broken(gz));
+    tail_gz_close(gz);
     close(fd);
     free(text);
     free(got);
@@ -331,22 +331,22 @@ static void test_gz_cut_at_each_byte(void **state)
     fd = gz_file(text, N, 1);
     size = lseek(fd, 0, SEEK_END);
     for (off_t cut = size - 1; cut > 0; cut--) {
-        struct docker_gz *gz;
+        struct tail_gz *gz;
         ssize_t n, k = 0;
 
         assert_int_equal(ftruncate(fd, cut), 0);
-        gz = docker_gz_open(fd);
+        gz = tail_gz_open(fd);
         n = patient_pread(gz, at_once, N, 0);
         assert_in_range(n, 0, N);
         assert_memory_equal(at_once, text, (size_t)n);
-        assert_true(n == N || docker_gz_broken(gz));
-        docker_gz_close(gz);
-        gz = docker_gz_open(fd);
+        assert_true(n == N || tail_gz_broken(gz));
+        tail_gz_close(gz);
+        gz = tail_gz_open(fd);
         while (k < N && patient_pread(gz, &single[k], 1, (uint64_t)k) == 1)
             k++;
         assert_int_equal(k, n);
         assert_memory_equal(single, text, (size_t)n);
-        docker_gz_close(gz);
+        tail_gz_close(gz);
     }
     close(fd);
 }
@@ -357,25 +357,25 @@ static void test_gz_that_is_cut_off(void **state)
     char *text = letters(N), *got = base_alloc(N);
     int fd = gz_file(text, N, 2);
     off_t size = lseek(fd, 0, SEEK_END);
-    struct docker_gz *gz;
+    struct tail_gz *gz;
     ssize_t n;
 
     (void)state;
     assert_int_equal(ftruncate(fd, size * 3 / 4), 0);
-    gz = docker_gz_open(fd);
+    gz = tail_gz_open(fd);
     n = patient_pread(gz, got, N, 0);
     assert_in_range(n, N / 2, N - 1);
     assert_memory_equal(got, text, (size_t)n);
-    assert_true(docker_gz_broken(gz));
-    docker_gz_close(gz);
+    assert_true(tail_gz_broken(gz));
+    tail_gz_close(gz);
     /* And one whose end is damaged: what stands before it is good. */
     assert_int_equal(pwrite(fd, "\xff\xff\xff\xff\xff\xff\xff\xff", 8, size / 2 + 40), 8);
-    gz = docker_gz_open(fd);
+    gz = tail_gz_open(fd);
     n = patient_pread(gz, got, N, 0);
     assert_in_range(n, N / 2, N - 1);
     assert_memory_equal(got, text, N / 2);
-    assert_true(docker_gz_broken(gz));
-    docker_gz_close(gz);
+    assert_true(tail_gz_broken(gz));
+    tail_gz_close(gz);
     close(fd);
     free(text);
     free(got);
@@ -385,7 +385,7 @@ static void test_gz_that_is_cut_off(void **state)
 static void links_are_not_opened(void **state)
 {
     char folder[] = "/tmp/barge-links-XXXXXX";
-    struct docker_shared shared = {.spare_from = 1024};
+    struct tail_shared shared = {.spare_from = 1024};
     struct docker_container c = {.shared = &shared};
     int dir, fd;
 
@@ -398,11 +398,11 @@ static void links_are_not_opened(void **state)
     fd = openat(dir, "real", O_WRONLY | O_CREAT, 0600);
     assert_true(fd >= 0);
     close(fd);
-    assert_int_equal(docker_files_open(&c, dir, "file", 0), -1);
+    assert_int_equal(tail_files_open(&c, dir, "file", 0), -1);
     assert_int_equal(errno, ELOOP);
-    assert_int_equal(docker_files_open(&c, dir, "folder", O_DIRECTORY), -1);
+    assert_int_equal(tail_files_open(&c, dir, "folder", O_DIRECTORY), -1);
     assert_true(errno == ELOOP || errno == ENOTDIR);
-    fd = docker_files_open(&c, dir, "real", 0);
+    fd = tail_files_open(&c, dir, "real", 0);
     assert_true(fd >= 0);
     close(fd);
     unlinkat(dir, "file", 0);

@@ -1,4 +1,4 @@
-#include "agent/inputs/docker_position.h"
+#include "agent/inputs/tail_position.h"
 
 #define VERSION 1
 
@@ -19,30 +19,29 @@ static uint64_t get_le(const char *p, size_t n)
     return v;
 }
 
-void docker_position_key(const uint8_t id[DOCKER_ID_BYTES], uint64_t source,
-                         char to[DOCKER_KEY_BYTES])
+void tail_position_key(const uint8_t id[DOCKER_ID_BYTES], uint64_t source, char to[TAIL_KEY_BYTES])
 {
     memcpy(to, id, DOCKER_ID_BYTES);
-    for (size_t i = 0; i < DOCKER_SOURCE_BYTES; i++)
-        to[DOCKER_ID_BYTES + i] = (char)(uint8_t)(source >> (8 * (DOCKER_SOURCE_BYTES - 1 - i)));
+    for (size_t i = 0; i < TAIL_SOURCE_BYTES; i++)
+        to[DOCKER_ID_BYTES + i] = (char)(uint8_t)(source >> (8 * (TAIL_SOURCE_BYTES - 1 - i)));
 }
 
-bool docker_position_key_read(struct bytes key, uint8_t id[DOCKER_ID_BYTES], bool *has_source,
-                              uint64_t *source)
+bool tail_position_key_read(struct bytes key, uint8_t id[DOCKER_ID_BYTES], bool *has_source,
+                            uint64_t *source)
 {
-    if (key.n != DOCKER_ID_BYTES && key.n != DOCKER_KEY_BYTES)
+    if (key.n != DOCKER_ID_BYTES && key.n != TAIL_KEY_BYTES)
         return false;
     memcpy(id, key.p, DOCKER_ID_BYTES);
-    *has_source = key.n == DOCKER_KEY_BYTES;
+    *has_source = key.n == TAIL_KEY_BYTES;
     *source = 0;
     for (size_t i = DOCKER_ID_BYTES; i < key.n; i++)
         *source = *source << 8 | (uint8_t)key.p[i];
     return true;
 }
 
-void docker_position_write(const struct docker_position *p, char to[DOCKER_POSITION_BYTES])
+void tail_position_write(const struct tail_position *p, char to[TAIL_POSITION_BYTES])
 {
-    memset(to, 0, DOCKER_POSITION_BYTES);
+    memset(to, 0, TAIL_POSITION_BYTES);
     to[0] = VERSION;
     to[1] = (char)((p->complete ? FLAG_COMPLETE : 0) | (p->in_long_line ? FLAG_IN_LONG_LINE : 0) |
                    (p->time_known ? FLAG_TIME_KNOWN : 0));
@@ -54,14 +53,14 @@ void docker_position_write(const struct docker_position *p, char to[DOCKER_POSIT
     put_le(to + 28, p->marker, 4);
 }
 
-bool docker_position_read(struct bytes v, struct docker_position *p)
+bool tail_position_read(struct bytes v, struct tail_position *p)
 {
     uint8_t flags;
 
-    if (v.n < DOCKER_POSITION_BYTES || v.p[0] != VERSION)
+    if (v.n < TAIL_POSITION_BYTES || v.p[0] != VERSION)
         return false;
     flags = (uint8_t)v.p[1];
-    *p = (struct docker_position){
+    *p = (struct tail_position){
         .complete = flags & FLAG_COMPLETE,
         .in_long_line = (flags & FLAG_IN_LONG_LINE) != 0,
         .time_known = (flags & FLAG_TIME_KNOWN) != 0,
@@ -72,5 +71,5 @@ bool docker_position_read(struct bytes v, struct docker_position *p)
         .marker = (uint32_t)get_le(v.p + 28, 4),
         .marker_n = (uint8_t)v.p[3],
     };
-    return p->resume <= p->done && p->marker_n <= DOCKER_MARKER_BYTES && p->marker_n <= p->done;
+    return p->resume <= p->done && p->marker_n <= TAIL_MARKER_BYTES && p->marker_n <= p->done;
 }

@@ -1,16 +1,16 @@
-#include "agent/inputs/docker_reading.h"
+#include "agent/inputs/tail_reading.h"
 
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
 #include "agent/base/metrics.h"
-#include "agent/inputs/docker_files.h"
-#include "agent/inputs/docker_scan.h"
+#include "agent/inputs/tail_files.h"
+#include "agent/inputs/tail_scan.h"
 
 #include <errno.h>
 
 /* ---- records ---- */
 
-bool docker_reading_emit(void *arg, const struct docker_framed *f)
+bool tail_reading_emit(void *arg, const struct docker_framed *f)
 {
     struct docker_container *c = arg;
     unsigned flags = 0;
@@ -56,22 +56,22 @@ static void take_figures(struct docker_container *c, size_t bytes)
 
 /* ---- one file ---- */
 
-static enum docker_turn failed(struct docker_container *c, struct docker_file *f)
+static enum tail_turn failed(struct docker_container *c, struct tail_file *f)
 {
     log_warn("cannot read a log file", LOG_STR("container", c->hex),
              LOG_STR("reason", strerror(errno)));
     f->dirty = true;
-    c->retry_ms = c->shared->now_ms + DOCKER_RETRY_MS;
+    c->retry_ms = c->shared->now_ms + TAIL_RETRY_MS;
     c->shared->attention = true;
-    docker_files_end_inflating(f);
-    return DOCKER_TURN_IDLE;
+    tail_files_end_inflating(f);
+    return TAIL_TURN_IDLE;
 }
 
 /* Other bytes stand where reading stopped: the file was truncated, and may have grown again. What
  * it was stays known, a copy of it may turn up; what it is now is another file. */
-static void truncated(struct docker_container *c, struct docker_file *f)
+static void truncated(struct docker_container *c, struct tail_file *f)
 {
-    struct docker_file *fresh = docker_file_create(c), **at = &c->files;
+    struct tail_file *fresh = tail_file_create(c), **at = &c->files;
     uint64_t unread = f->size > f->at.offset ? f->size - f->at.offset : 0;
 
     log_warn("a log file was truncated or replaced in place, read from its beginning",
@@ -87,7 +87,7 @@ static void truncated(struct docker_container *c, struct docker_file *f)
     fresh->quiet_since_ms = c->shared->now_ms;
     f->fd = -1;
     f->gz = NULL;
-    f->inode = (struct docker_inode){0};
+    f->inode = (struct tail_inode){0};
     f->complete = unread == 0;
     f->superseded = true;
     while (*at != f)
@@ -95,27 +95,27 @@ static void truncated(struct docker_container *c, struct docker_file *f)
     fresh->next = f->next;
     f->next = fresh;
     if (f->removed) {
-        docker_files_forget_removed(f);
+        tail_files_forget_removed(f);
         f->removed = false;
-        docker_files_mark_removed(fresh);
+        tail_files_mark_removed(fresh);
     }
-    docker_files_set_aside(f);
+    tail_files_set_aside(f);
     docker_container_want_scan(c);
 }
 
 /* Whether a compressed file may be read now: each reader takes memory. */
-static bool may_inflate(struct docker_container *c, struct docker_file *f)
+static bool may_inflate(struct docker_container *c, struct tail_file *f)
 {
     if (!f->compressed || f->gz)
         return true;
-    if (c->shared->gz_readers >= DOCKER_MAX_GZ_READERS)
+    if (c->shared->gz_readers >= TAIL_MAX_GZ_READERS)
         return false;
     c->shared->gz_readers++;
-    f->gz = docker_gz_open(f->fd);
+    f->gz = tail_gz_open(f->fd);
     return true;
 }
 
-static void note_growth(struct docker_file *f, uint64_t size)
+static void note_growth(struct tail_file *f, uint64_t size)
 {
     if (f->size == size)
         return;
@@ -125,35 +125,35 @@ static void note_growth(struct docker_file *f, uint64_t size)
 
 /* Reads one stretch of f. IDLE: it is at its end for now (f->dirty false), or cannot be read now
  * (f->dirty true). */
-static enum docker_turn read_file(struct docker_container *c, struct docker_file *f, bool final,
-                                  size_t *n)
+static enum tail_turn read_file(struct docker_container *c, struct tail_file *f, bool final,
+                                size_t *n)
 {
-    struct docker_shared *s = c->shared;
+    struct tail_shared *s = c->shared;
     size_t before = *n;
     uint64_t size = f->size;
-    enum docker_read got;
+    enum tail_read got;
 
     if (f->fd < 0) {
         docker_container_want_scan(c);
-        return DOCKER_TURN_IDLE;
+        return TAIL_TURN_IDLE;
     }
     if (!may_inflate(c, f))
-        return DOCKER_TURN_MORE;
+        return TAIL_TURN_MORE;
     if (!f->identified) {
-        switch (docker_file_identify(f, c->id, final, s->scratch)) {
-        case DOCKER_FILE_KNOWN:
+        switch (tail_file_identify(f, c->id, final, s->scratch)) {
+        case TAIL_FILE_KNOWN:
             break;
-        case DOCKER_FILE_NOT_YET:
-            f->tail = !final && docker_inode_get(f->fd, NULL, &f->inode) == 0 &&
-                      f->inode.size > f->head_at;
+        case TAIL_FILE_NOT_YET:
+            f->tail =
+                !final && tail_inode_get(f->fd, NULL, &f->inode) == 0 && f->inode.size > f->head_at;
             f->dirty = false;
             note_growth(f, f->compressed ? f->size : f->inode.size);
-            return DOCKER_TURN_IDLE;
-        case DOCKER_FILE_FAILED:
-            return errno == EAGAIN ? DOCKER_TURN_MORE : failed(c, f);
+            return TAIL_TURN_IDLE;
+        case TAIL_FILE_FAILED:
+            return errno == EAGAIN ? TAIL_TURN_MORE : failed(c, f);
         }
     }
-    got = docker_file_read(f, &c->frame, final, s->scratch, n);
+    got = tail_file_read(f, &c->frame, final, s->scratch, n);
     if (f->size != size)
         f->quiet_since_ms = s->now_ms;
     if (*n != before) {
@@ -161,48 +161,48 @@ static enum docker_turn read_file(struct docker_container *c, struct docker_file
         take_figures(c, *n - before);
     }
     switch (got) {
-    case DOCKER_READ_MORE:
-        return DOCKER_TURN_MORE;
-    case DOCKER_READ_FULL:
-        return DOCKER_TURN_FULL;
-    case DOCKER_READ_CHANGED:
+    case TAIL_READ_MORE:
+        return TAIL_TURN_MORE;
+    case TAIL_READ_FULL:
+        return TAIL_TURN_FULL;
+    case TAIL_READ_CHANGED:
         truncated(c, f);
-        return DOCKER_TURN_MORE;
-    case DOCKER_READ_FAILED:
+        return TAIL_TURN_MORE;
+    case TAIL_READ_FAILED:
         return failed(c, f);
-    case DOCKER_READ_END:
+    case TAIL_READ_END:
         f->dirty = false;
         break;
     }
-    return DOCKER_TURN_IDLE;
+    return TAIL_TURN_IDLE;
 }
 
 /* A file that has been rotated or removed and stands at its end: whether that is its end for good.
  * IDLE with f->complete set when it is. */
-static enum docker_turn finish(struct docker_container *c, struct docker_file *f, size_t *n)
+static enum tail_turn finish(struct docker_container *c, struct tail_file *f, size_t *n)
 {
-    struct docker_shared *s = c->shared;
+    struct tail_shared *s = c->shared;
 
     if (f->tail) {
-        enum docker_turn turn;
+        enum tail_turn turn;
 
-        if (!c->gone && !f->compressed && s->now_ms - f->quiet_since_ms < DOCKER_TAIL_WAIT_MS) {
+        if (!c->gone && !f->compressed && s->now_ms - f->quiet_since_ms < TAIL_WAIT_MS) {
             s->attention = true;
-            return DOCKER_TURN_IDLE;
+            return TAIL_TURN_IDLE;
         }
         turn = read_file(c, f, true, n);
-        if (turn != DOCKER_TURN_IDLE || f->dirty)
+        if (turn != TAIL_TURN_IDLE || f->dirty)
             return turn;
         f->tail = false;
     }
-    if (f->gz && docker_gz_broken(f->gz))
+    if (f->gz && tail_gz_broken(f->gz))
         log_warn("a compressed log file is cut off or damaged, read as far as it goes",
                  LOG_STR("container", c->hex), LOG_U64("read_bytes", f->at.offset));
     f->complete = true;
     s->owe_sync = true;
     s->attention = true;
-    docker_files_end_inflating(f);
-    return DOCKER_TURN_IDLE;
+    tail_files_end_inflating(f);
+    return TAIL_TURN_IDLE;
 }
 
 /* ---- unfinished lines ---- */
@@ -212,7 +212,7 @@ static bool can_rewind(const struct docker_container *c)
 {
     if (c->gone || !docker_join_waits(&c->frame.join))
         return false;
-    for (const struct docker_file *f = c->known; f; f = f->next)
+    for (const struct tail_file *f = c->known; f; f = f->next)
         if (docker_frame_waits_in(&c->frame, &f->at))
             return false;
     return true;
@@ -234,7 +234,7 @@ static void set_back(struct docker_container *c)
 {
     bool older_waits = false;
 
-    for (struct docker_file *f = c->files; f; f = f->next) {
+    for (struct tail_file *f = c->files; f; f = f->next) {
         struct docker_frame_at from =
             older_waits ? docker_frame_restart(&f->at) : docker_frame_resume(&c->frame, &f->at);
 
@@ -253,9 +253,9 @@ static void set_back(struct docker_container *c)
 /* More unfinished lines than may be kept in memory: others than this one are set back. */
 static void limit_join_memory(struct docker_container *current)
 {
-    struct docker_shared *s = current->shared;
+    struct tail_shared *s = current->shared;
 
-    while (s->join_bytes > DOCKER_MAX_JOIN_BYTES) {
+    while (s->join_bytes > TAIL_MAX_JOIN_BYTES) {
         struct docker_container *best = NULL;
 
         for (struct docker_container *c = s->all; c; c = c->next_all)
@@ -270,7 +270,7 @@ static void limit_join_memory(struct docker_container *current)
 /* Framing was set back: what had been framed is to be read once more before anything new. */
 static void wake_rewound(struct docker_container *c)
 {
-    for (struct docker_file *f = c->files; f; f = f->next)
+    for (struct tail_file *f = c->files; f; f = f->next)
         f->dirty |= f->at.offset < f->at.replay_to;
     c->rewound = false;
 }
@@ -294,63 +294,63 @@ static bool run_is_over(const struct docker_container *c)
         return false;
     if (c->finished_ns != INT64_MIN && docker_join_youngest_ns(&c->frame.join) <= c->finished_ns)
         return true;
-    return c->shared->now_ms - c->active_ms >= DOCKER_STOPPED_MS;
+    return c->shared->now_ms - c->active_ms >= TAIL_STOPPED_MS;
 }
 
-static enum docker_turn turn_over_files(struct docker_container *c, size_t *n)
+static enum tail_turn turn_over_files(struct docker_container *c, size_t *n)
 {
     size_t before = *n;
 
-    for (struct docker_file *f = c->files; f; f = f->next) {
+    for (struct tail_file *f = c->files; f; f = f->next) {
         bool newest = !f->next && !c->gone;
-        enum docker_turn turn;
+        enum tail_turn turn;
 
         /* Many small files must not make a turn longer than a large one. */
-        if (*n - before >= DOCKER_CHUNK_BYTES)
-            return DOCKER_TURN_MORE;
+        if (*n - before >= TAIL_CHUNK_BYTES)
+            return TAIL_TURN_MORE;
         if (f->dirty) {
             turn = read_file(c, f, false, n);
-            if (turn != DOCKER_TURN_IDLE || f->dirty)
+            if (turn != TAIL_TURN_IDLE || f->dirty)
                 return turn;
         }
         if (newest || f->complete || f->fd < 0)
             continue;
         turn = finish(c, f, n);
-        if (turn != DOCKER_TURN_IDLE || !f->complete)
+        if (turn != TAIL_TURN_IDLE || !f->complete)
             return turn;
     }
     if (docker_join_waits(&c->frame.join)) {
         if (run_is_over(c))
-            return docker_frame_flush(&c->frame) ? DOCKER_TURN_IDLE : DOCKER_TURN_FULL;
+            return docker_frame_flush(&c->frame) ? TAIL_TURN_IDLE : TAIL_TURN_FULL;
         c->shared->attention |= c->stopped;
     }
-    return DOCKER_TURN_IDLE;
+    return TAIL_TURN_IDLE;
 }
 
-enum docker_turn docker_reading_turn(struct docker_container *c, size_t *n)
+enum tail_turn tail_reading_turn(struct docker_container *c, size_t *n)
 {
     size_t join_bytes = c->frame.join.bytes;
-    enum docker_turn turn;
+    enum tail_turn turn;
 
     if (c->follow != DOCKER_FOLLOWED || waits_for_config(c))
-        return DOCKER_TURN_IDLE;
+        return TAIL_TURN_IDLE;
     c->config_until_ms = 0;
     if (c->rewound)
         wake_rewound(c);
     turn = turn_over_files(c, n);
     c->shared->join_bytes += c->frame.join.bytes - join_bytes;
-    if (c->shared->join_bytes > DOCKER_MAX_JOIN_BYTES)
+    if (c->shared->join_bytes > TAIL_MAX_JOIN_BYTES)
         limit_join_memory(c);
     if (!c->gone || c->files)
-        docker_files_save(c);
+        tail_files_save(c);
     return turn;
 }
 
 /* ---- by the clock ---- */
 
-static void tick_file(struct docker_container *c, struct docker_file *f)
+static void tick_file(struct docker_container *c, struct tail_file *f)
 {
-    struct docker_shared *s = c->shared;
+    struct tail_shared *s = c->shared;
 
     if (f->fd < 0)
         return;
@@ -364,24 +364,24 @@ static void tick_file(struct docker_container *c, struct docker_file *f)
         docker_container_set_ready(c);
         s->attention = true;
     }
-    if (!f->complete || f->removed || f->dirty || !docker_file_settled(f))
+    if (!f->complete || f->removed || f->dirty || !tail_file_settled(f))
         return;
-    if (s->now_ms - f->quiet_since_ms < DOCKER_QUIET_MS) {
+    if (s->now_ms - f->quiet_since_ms < TAIL_QUIET_MS) {
         s->attention = true;
         return;
     }
-    if (docker_inode_get(f->fd, NULL, &f->inode) == 0 && f->inode.size != f->at.offset &&
+    if (tail_inode_get(f->fd, NULL, &f->inode) == 0 && f->inode.size != f->at.offset &&
         !f->compressed) {
         f->dirty = true;
         docker_container_set_ready(c);
         return;
     }
-    docker_files_close(f);
+    tail_files_close(f);
 }
 
-void docker_reading_tick(struct docker_container *c)
+void tail_reading_tick(struct docker_container *c)
 {
-    struct docker_shared *s = c->shared;
+    struct tail_shared *s = c->shared;
 
     if (c->gone && !c->files)
         return;
@@ -402,8 +402,8 @@ void docker_reading_tick(struct docker_container *c)
     if (c->known && c->follow == DOCKER_FOLLOWED && !c->gone) {
         bool due = false;
 
-        for (struct docker_file *f = c->known; f; f = f->next)
-            due |= f->missing_since_ms && s->now_ms - f->missing_since_ms >= DOCKER_MISSING_MS;
+        for (struct tail_file *f = c->known; f; f = f->next)
+            due |= f->missing_since_ms && s->now_ms - f->missing_since_ms >= TAIL_MISSING_MS;
         s->attention = true;
         if (due)
             docker_container_want_scan(c);
@@ -413,6 +413,6 @@ void docker_reading_tick(struct docker_container *c)
         if (run_is_over(c))
             docker_container_set_ready(c);
     }
-    for (struct docker_file *f = c->files; f; f = f->next)
+    for (struct tail_file *f = c->files; f; f = f->next)
         tick_file(c, f);
 }

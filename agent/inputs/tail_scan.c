@@ -1,11 +1,11 @@
-#include "agent/inputs/docker_scan.h"
+#include "agent/inputs/tail_scan.h"
 
 #include "agent/base/clock.h"
 #include "agent/base/io.h"
 #include "agent/base/log.h"
 #include "agent/base/metrics.h"
-#include "agent/inputs/docker_files.h"
 #include "agent/inputs/docker_start.h"
+#include "agent/inputs/tail_files.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -24,7 +24,7 @@ struct name {
     char text[NAME_BYTES];
     uint32_t index;
     bool compressed;
-    struct docker_inode inode;
+    struct tail_inode inode;
     bool settled; /* belongs to a file that is known, or to none */
 };
 
@@ -38,8 +38,8 @@ struct scan {
     bool unsure; /* some name's file could not be told, and may be one that is known */
 };
 
-bool docker_scan_is_log(const struct docker_container *c, const char *name, uint32_t *index,
-                        bool *compressed)
+bool tail_scan_is_log(const struct docker_container *c, const char *name, uint32_t *index,
+                      bool *compressed)
 {
     unsigned long n;
     char *end;
@@ -82,11 +82,11 @@ static void list_names(struct scan *s)
     while ((more = io_list_next(s->stream, &entry)) > 0) {
         struct name n = {0};
 
-        if (!docker_scan_is_log(s->c, entry->d_name, &n.index, &n.compressed))
+        if (!tail_scan_is_log(s->c, entry->d_name, &n.index, &n.compressed))
             continue;
-        if (s->n == DOCKER_MAX_NAMES) {
+        if (s->n == TAIL_MAX_NAMES) {
             log_warn("a container has more log files than are looked at",
-                     LOG_STR("container", s->c->hex), LOG_U64("files", DOCKER_MAX_NAMES));
+                     LOG_STR("container", s->c->hex), LOG_U64("files", TAIL_MAX_NAMES));
             s->unsure = true;
             break;
         }
@@ -107,7 +107,7 @@ static void list_names(struct scan *s)
 
 /* ---- files that are known already ---- */
 
-static void set_index(struct docker_file *f, uint32_t index)
+static void set_index(struct tail_file *f, uint32_t index)
 {
     if (f->index == 0 && index != 0) {
         f->dirty = true; /* once more, now that nothing can be written to it any longer */
@@ -117,9 +117,9 @@ static void set_index(struct docker_file *f, uint32_t index)
 }
 
 /* A name leads to f, or to a copy of it. A copy's name counts only where f has none of its own. */
-static void found(struct docker_file *f, const struct name *n)
+static void found(struct tail_file *f, const struct name *n)
 {
-    bool own = f->fd >= 0 && !f->removed && docker_inode_same(&f->inode, &n->inode);
+    bool own = f->fd >= 0 && !f->removed && tail_inode_same(&f->inode, &n->inode);
 
     f->seen = f->container->scan;
     f->missing_since_ms = 0;
@@ -127,21 +127,21 @@ static void found(struct docker_file *f, const struct name *n)
         set_index(f, n->index);
 }
 
-static bool is_file(const struct docker_file *f, const struct docker_inode *inode, bool compressed)
+static bool is_file(const struct tail_file *f, const struct tail_inode *inode, bool compressed)
 {
-    if (f->fd >= 0 && f->compressed == compressed && docker_inode_same(&f->inode, inode))
+    if (f->fd >= 0 && f->compressed == compressed && tail_inode_same(&f->inode, inode))
         return true;
-    if (docker_inode_unchanged(&f->copy, inode))
+    if (tail_inode_unchanged(&f->copy, inode))
         return true;
     /* Without a descriptor the inode may be another's by now; it need not be opened only when
      * nothing about it changed and nothing is left to be read. */
-    return f->fd < 0 && !f->dirty && docker_inode_unchanged(&f->inode, inode);
+    return f->fd < 0 && !f->dirty && tail_inode_unchanged(&f->inode, inode);
 }
 
-static struct docker_file *match(struct docker_container *c, const struct docker_inode *inode,
-                                 bool compressed)
+static struct tail_file *match(struct docker_container *c, const struct tail_inode *inode,
+                               bool compressed)
 {
-    for (struct docker_file *f = c->files; f; f = f->next)
+    for (struct tail_file *f = c->files; f; f = f->next)
         if (is_file(f, inode, compressed))
             return f;
     return NULL;
@@ -151,9 +151,9 @@ static void match_names(struct scan *s)
 {
     for (size_t i = 0; i < s->n; i++) {
         struct name *n = &s->names[i];
-        struct docker_file *f;
+        struct tail_file *f;
 
-        if (docker_inode_get(s->dir, n->text, &n->inode) < 0) {
+        if (tail_inode_get(s->dir, n->text, &n->inode) < 0) {
             n->settled = true; /* renamed or removed just now: its event will come */
             s->unsure = true;
             continue;
@@ -177,13 +177,13 @@ static void match_names(struct scan *s)
 /* What is open and has no name any more was removed. */
 static void mark_removed(struct docker_container *c)
 {
-    for (struct docker_file *f = c->files; f; f = f->next) {
-        struct docker_inode now;
+    for (struct tail_file *f = c->files; f; f = f->next) {
+        struct tail_inode now;
 
         if (f->fd < 0 || f->removed || f->seen == c->scan)
             continue;
-        if (docker_inode_get(f->fd, NULL, &now) == 0 && now.links == 0)
-            docker_files_mark_removed(f);
+        if (tail_inode_get(f->fd, NULL, &now) == 0 && now.links == 0)
+            tail_files_mark_removed(f);
     }
 }
 
@@ -191,21 +191,21 @@ static void mark_removed(struct docker_container *c)
  * copy of it is found. */
 static void identify_held(struct docker_container *c)
 {
-    for (struct docker_file *f = c->files; f; f = f->next)
+    for (struct tail_file *f = c->files; f; f = f->next)
         if (f->fd >= 0 && !f->identified && !f->compressed)
-            docker_file_identify(f, c->id, false, c->shared->scratch);
+            tail_file_identify(f, c->id, false, c->shared->scratch);
 }
 
 /* ---- files that are new here ---- */
 
-static bool is_younger(const struct docker_file *a, const struct docker_file *b)
+static bool is_younger(const struct tail_file *a, const struct tail_file *b)
 {
     return a->inode.btime_ns && b->inode.btime_ns && a->inode.btime_ns > b->inode.btime_ns;
 }
 
-static void insert(struct docker_container *c, struct docker_file *f)
+static void insert(struct docker_container *c, struct tail_file *f)
 {
-    struct docker_file **at = &c->files;
+    struct tail_file **at = &c->files;
 
     while (*at && (*at)->index >= f->index && !(f->adopted && is_younger(*at, f)))
         at = &(*at)->next;
@@ -215,7 +215,7 @@ static void insert(struct docker_container *c, struct docker_file *f)
 
 /* A file was found that had been announced, or will be: not one that stood there before its folder
  * was watched. (The clock of births is a coarse one.) */
-static void settle_announcement(struct docker_container *c, const struct docker_file *f)
+static void settle_announcement(struct docker_container *c, const struct tail_file *f)
 {
     int64_t born = f->inode.btime_ns ? f->inode.btime_ns : f->inode.mtime_ns;
 
@@ -228,15 +228,15 @@ static void settle_announcement(struct docker_container *c, const struct docker_
  */
 static void sort_files(struct docker_container *c)
 {
-    struct docker_file *rest = c->files, *next;
-    uint32_t rank = DOCKER_FILE_NAMELESS;
+    struct tail_file *rest = c->files, *next;
+    uint32_t rank = TAIL_FILE_NAMELESS;
 
     c->files = NULL;
-    for (struct docker_file *f = rest; f; f = next) {
-        struct docker_file **at = &c->files;
+    for (struct tail_file *f = rest; f; f = next) {
+        struct tail_file **at = &c->files;
 
         next = f->next;
-        rank = f->index == DOCKER_FILE_NAMELESS ? rank : f->index;
+        rank = f->index == TAIL_FILE_NAMELESS ? rank : f->index;
         f->rank = rank;
         while (*at && (*at)->rank >= rank)
             at = &(*at)->next;
@@ -245,7 +245,7 @@ static void sort_files(struct docker_container *c)
     }
 }
 
-static struct docker_file *by_source(struct docker_file *list, uint64_t source)
+static struct tail_file *by_source(struct tail_file *list, uint64_t source)
 {
     for (; list; list = list->next)
         if (list->identified && list->at.source == source)
@@ -254,7 +254,7 @@ static struct docker_file *by_source(struct docker_file *list, uint64_t source)
 }
 
 /* inputs.docker.start, for what stood there before barge did. */
-static void skip_old(struct docker_container *c, struct docker_file *f)
+static void skip_old(struct docker_container *c, struct tail_file *f)
 {
     const struct docker_settings *set = c->shared->settings;
     int64_t since =
@@ -286,14 +286,14 @@ static void skip_old(struct docker_container *c, struct docker_file *f)
 
 /* The file behind a known identity turns up, under a new name or again. `fresh` was opened and
  * identified; it is used up. */
-static void attach(struct docker_container *c, struct docker_file *f, struct docker_file *fresh,
+static void attach(struct docker_container *c, struct tail_file *f, struct tail_file *fresh,
                    const struct name *n)
 {
-    struct docker_position p;
+    struct tail_position p;
     bool from_entry =
-        f->aside && f->has_entry && docker_position_read(bytes_of(f->entry, sizeof f->entry), &p);
+        f->aside && f->has_entry && tail_position_read(bytes_of(f->entry, sizeof f->entry), &p);
 
-    docker_files_unlist(f);
+    tail_files_unlist(f);
     f->fd = fresh->fd;
     f->compressed = fresh->compressed;
     f->inode = fresh->inode;
@@ -304,15 +304,15 @@ static void attach(struct docker_container *c, struct docker_file *f, struct doc
     f->quiet_since_ms = c->shared->now_ms;
     f->missing_since_ms = 0;
     fresh->fd = -1;
-    docker_file_free(fresh);
+    tail_file_free(fresh);
     f->index = n->index;
     f->seen = c->scan;
     if (from_entry)
-        docker_file_continue(f, &p);
+        tail_file_continue(f, &p);
     insert(c, f);
     if (f->complete && (f->compressed || f->inode.size == f->at.offset)) {
         f->dirty = false;
-        docker_files_close(f);
+        tail_files_close(f);
         return;
     }
     f->complete = false;
@@ -321,17 +321,17 @@ static void attach(struct docker_container *c, struct docker_file *f, struct doc
 
 /* A copy of what is known anyway: Docker's .gz beside the file it was made from, or an operator's.
  */
-static void note_copy(struct docker_file *f, struct docker_file *copy, const struct name *n)
+static void note_copy(struct tail_file *f, struct tail_file *copy, const struct name *n)
 {
     f->copy = copy->inode;
     found(f, n);
-    docker_file_free(copy);
+    tail_file_free(copy);
 }
 
-static void take_identified(struct scan *s, struct docker_file *fresh, const struct name *n)
+static void take_identified(struct scan *s, struct tail_file *fresh, const struct name *n)
 {
     struct docker_container *c = s->c;
-    struct docker_file *f = by_source(c->files, fresh->at.source);
+    struct tail_file *f = by_source(c->files, fresh->at.source);
 
     if (!f)
         f = by_source(c->known, fresh->at.source);
@@ -341,10 +341,10 @@ static void take_identified(struct scan *s, struct docker_file *fresh, const str
     }
     if (f && !fresh->compressed && fresh->inode.size < f->at.offset) {
         s->unsure = true; /* a copy that is not whole yet */
-        docker_file_free(fresh);
+        tail_file_free(fresh);
         return;
     }
-    if (f && (fresh->compressed || docker_file_same_text(f, fresh))) {
+    if (f && (fresh->compressed || tail_file_same_text(f, fresh))) {
         note_copy(f, fresh, n);
         return;
     }
@@ -365,7 +365,7 @@ static void open_failed(struct scan *s, const struct name *n)
     if (errno == ENOENT)
         return;
     s->denied |= errno == EACCES || errno == EPERM;
-    c->retry_ms = c->shared->now_ms + DOCKER_RETRY_MS;
+    c->retry_ms = c->shared->now_ms + TAIL_RETRY_MS;
     c->shared->attention = true;
     if (errno == EMFILE || errno == ENFILE)
         log_warn("no descriptor left for a log file", LOG_STR("container", c->hex),
@@ -382,35 +382,35 @@ static void open_failed(struct scan *s, const struct name *n)
 static void take_opened(struct scan *s, const struct name *n, int fd)
 {
     struct docker_container *c = s->c;
-    struct docker_file *fresh = docker_file_create(c), *f;
-    enum docker_known known;
+    struct tail_file *fresh = tail_file_create(c), *f;
+    enum tail_known known;
     bool empty = false;
 
     fresh->fd = fd;
     fresh->compressed = n->compressed;
     fresh->adopted = s->dir < 0;
-    if (docker_inode_get(fd, NULL, &fresh->inode) < 0 || !fresh->inode.regular) {
-        docker_file_free(fresh);
+    if (tail_inode_get(fd, NULL, &fresh->inode) < 0 || !fresh->inode.regular) {
+        tail_file_free(fresh);
         return;
     }
     f = match(c, &fresh->inode, n->compressed);
     if (f) { /* it got this name after match_names had looked */
         if (!fresh->adopted)
             found(f, n);
-        docker_file_free(fresh);
+        tail_file_free(fresh);
         return;
     }
     fresh->size = n->compressed ? 0 : fresh->inode.size;
     fresh->quiet_since_ms = c->shared->now_ms;
-    known = docker_file_identify(fresh, c->id, false, c->shared->scratch);
-    if (known == DOCKER_FILE_NOT_YET && fresh->gz && !docker_gz_broken(fresh->gz)) {
+    known = tail_file_identify(fresh, c->id, false, c->shared->scratch);
+    if (known == TAIL_FILE_NOT_YET && fresh->gz && !tail_gz_broken(fresh->gz)) {
         /* Whole, and without a line's end: one line, or empty. */
-        known = docker_file_identify(fresh, c->id, true, c->shared->scratch);
-        empty = known == DOCKER_FILE_NOT_YET;
+        known = tail_file_identify(fresh, c->id, true, c->shared->scratch);
+        empty = known == TAIL_FILE_NOT_YET;
     }
-    docker_gz_close(fresh->gz); /* the readers that stay are counted */
+    tail_gz_close(fresh->gz); /* the readers that stay are counted */
     fresh->gz = NULL;
-    if (known == DOCKER_FILE_KNOWN) {
+    if (known == TAIL_FILE_KNOWN) {
         take_identified(s, fresh, n);
         return;
     }
@@ -419,7 +419,7 @@ static void take_opened(struct scan *s, const struct name *n, int fd)
         if (clock_wall_ns() - fresh->inode.mtime_ns > DAMAGED_AFTER_MS * (int64_t)1000000)
             log_warn("a compressed log file cannot be read", LOG_STR("container", c->hex),
                      LOG_STR("name", n->text), LOG_U64("bytes", fresh->inode.size));
-        docker_file_free(fresh);
+        tail_file_free(fresh);
         return;
     }
     fresh->index = n->index;
@@ -432,7 +432,7 @@ static void take_opened(struct scan *s, const struct name *n, int fd)
 
 static void open_name(struct scan *s, const struct name *n)
 {
-    int fd = docker_files_open(s->c, s->dir, n->text, 0);
+    int fd = tail_files_open(s->c, s->dir, n->text, 0);
 
     if (fd < 0)
         open_failed(s, n);
@@ -440,12 +440,12 @@ static void open_name(struct scan *s, const struct name *n)
         take_opened(s, n, fd);
 }
 
-void docker_scan_adopt(struct docker_container *c, int fd)
+void tail_scan_adopt(struct docker_container *c, int fd)
 {
     struct scan s = {.c = c, .dir = -1};
     struct name live = {0};
 
-    if (c->follow != DOCKER_FOLLOWED || !docker_files_may_keep(c->shared, fd)) {
+    if (c->follow != DOCKER_FOLLOWED || !tail_files_may_keep(c->shared, fd)) {
         io_close(fd);
         return;
     }
@@ -454,25 +454,25 @@ void docker_scan_adopt(struct docker_container *c, int fd)
 
 /* ---- files that are gone ---- */
 
-static void forget_missing(struct docker_container *c, struct docker_file *list)
+static void forget_missing(struct docker_container *c, struct tail_file *list)
 {
-    for (struct docker_file *f = list, *next; f; f = next) {
+    for (struct tail_file *f = list, *next; f; f = next) {
         next = f->next;
         if (f->fd >= 0 || f->seen == c->scan ||
             (f->superseded && docker_frame_waits_in(&c->frame, &f->at)))
             continue;
         if (f->missing_since_ms == 0) {
             f->missing_since_ms = c->shared->now_ms;
-            docker_files_set_aside(f); /* so that newer files do not wait for it */
+            tail_files_set_aside(f); /* so that newer files do not wait for it */
         }
-        if (c->shared->now_ms - f->missing_since_ms < DOCKER_MISSING_MS)
+        if (c->shared->now_ms - f->missing_since_ms < TAIL_MISSING_MS)
             continue;
         if (!f->complete) {
             metric_add(M_DOCKER_MISSED, 1);
             log_warn("a log file was gone before it was known to be read to its end",
                      LOG_STR("container", c->hex), LOG_U64("read_bytes", f->at.offset));
         }
-        docker_files_drop(f);
+        tail_files_drop(f);
     }
 }
 
@@ -494,11 +494,11 @@ static void note_denied(struct docker_container *c, bool denied)
     c->denied = denied;
 }
 
-void docker_scan(struct docker_container *c, int folder)
+void tail_scan(struct docker_container *c, int folder)
 {
     struct scan s = {.c = c};
 
-    s.dir = docker_files_open(c, folder, c->hex, O_DIRECTORY);
+    s.dir = tail_files_open(c, folder, c->hex, O_DIRECTORY);
     if (s.dir < 0) {
         if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) {
             docker_container_set_gone(c);

@@ -1,4 +1,4 @@
-#include "agent/inputs/docker_file.h"
+#include "agent/inputs/tail_file.h"
 
 #include "agent/base/hash.h"
 #include "agent/base/io.h"
@@ -12,28 +12,28 @@
 #define HEAD_NULS_PER_CALL (64u << 20) /* of leading NULs, when the file system knows no holes */
 #define SOURCE_SEED 0x62617267u        /* part of `_id`: never to be changed */
 
-struct docker_file *docker_file_create(struct docker_container *c)
+struct tail_file *tail_file_create(struct docker_container *c)
 {
-    struct docker_file *f = base_calloc(1, sizeof *f);
+    struct tail_file *f = base_calloc(1, sizeof *f);
 
     f->container = c;
     f->fd = -1;
-    f->index = DOCKER_FILE_NAMELESS;
+    f->index = TAIL_FILE_NAMELESS;
     return f;
 }
 
-void docker_file_close(struct docker_file *f)
+void tail_file_close(struct tail_file *f)
 {
-    docker_gz_close(f->gz);
+    tail_gz_close(f->gz);
     f->gz = NULL;
     if (f->fd >= 0)
         io_close(f->fd);
     f->fd = -1;
 }
 
-void docker_file_free(struct docker_file *f)
+void tail_file_free(struct tail_file *f)
 {
-    docker_file_close(f);
+    tail_file_close(f);
     free(f);
 }
 
@@ -42,14 +42,14 @@ static int64_t ns_of(struct statx_timestamp t)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-int docker_inode_get(int dir, const char *name, struct docker_inode *to)
+int tail_inode_get(int dir, const char *name, struct tail_inode *to)
 {
     int flags = AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC | (name ? 0 : AT_EMPTY_PATH);
     struct statx x;
 
     if (io_statx(dir, name ? name : "", flags, STATX_BASIC_STATS | STATX_BTIME, &x) < 0)
         return -1;
-    *to = (struct docker_inode){
+    *to = (struct tail_inode){
         .dev = (uint64_t)x.stx_dev_major << 32 | x.stx_dev_minor,
         .ino = x.stx_ino,
         .btime_ns = x.stx_mask & STATX_BTIME ? ns_of(x.stx_btime) : 0,
@@ -61,28 +61,28 @@ int docker_inode_get(int dir, const char *name, struct docker_inode *to)
     return 0;
 }
 
-bool docker_inode_same(const struct docker_inode *a, const struct docker_inode *b)
+bool tail_inode_same(const struct tail_inode *a, const struct tail_inode *b)
 {
     return a->ino == b->ino && a->dev == b->dev;
 }
 
-bool docker_inode_unchanged(const struct docker_inode *a, const struct docker_inode *b)
+bool tail_inode_unchanged(const struct tail_inode *a, const struct tail_inode *b)
 {
-    return docker_inode_same(a, b) && a->btime_ns != 0 && a->btime_ns == b->btime_ns &&
+    return tail_inode_same(a, b) && a->btime_ns != 0 && a->btime_ns == b->btime_ns &&
            a->size == b->size && a->mtime_ns == b->mtime_ns;
 }
 
-ssize_t docker_file_pread(struct docker_file *f, void *to, size_t n, uint64_t at)
+ssize_t tail_file_pread(struct tail_file *f, void *to, size_t n, uint64_t at)
 {
     if (!f->compressed)
         return io_pread(f->fd, to, n, (off_t)at);
     if (!f->gz)
-        f->gz = docker_gz_open(f->fd);
-    return docker_gz_pread(f->gz, to, n, at);
+        f->gz = tail_gz_open(f->fd);
+    return tail_gz_pread(f->gz, to, n, at);
 }
 
 /* Where the data behind a hole begins, so that a sparse file of any size costs one call. */
-static uint64_t behind_hole(const struct docker_file *f, uint64_t at)
+static uint64_t behind_hole(const struct tail_file *f, uint64_t at)
 {
     off_t data;
 
@@ -94,63 +94,63 @@ static uint64_t behind_hole(const struct docker_file *f, uint64_t at)
 
 /* Moves head_at behind the NULs that a writer leaves who goes on at his old offset after a
  * truncation. */
-static enum docker_known skip_nuls(struct docker_file *f, char *scratch)
+static enum tail_known skip_nuls(struct tail_file *f, char *scratch)
 {
     for (size_t work = 0; work < HEAD_NULS_PER_CALL;) {
-        ssize_t n = docker_file_pread(f, scratch, HEAD_FIRST_BYTES, f->head_at), i = 0;
+        ssize_t n = tail_file_pread(f, scratch, HEAD_FIRST_BYTES, f->head_at), i = 0;
 
         if (n < 0)
-            return DOCKER_FILE_FAILED;
+            return TAIL_FILE_FAILED;
         if (n == 0)
-            return DOCKER_FILE_NOT_YET;
+            return TAIL_FILE_NOT_YET;
         while (i < n && scratch[i] == '\0')
             i++;
         f->head_at += (uint64_t)i;
         if (i < n)
-            return DOCKER_FILE_KNOWN;
+            return TAIL_FILE_KNOWN;
         f->head_at = behind_hole(f, f->head_at);
         work += (size_t)n;
     }
-    return DOCKER_FILE_NOT_YET;
+    return TAIL_FILE_NOT_YET;
 }
 
-enum docker_known docker_file_identify(struct docker_file *f, const uint8_t id[DOCKER_ID_BYTES],
-                                       bool final, char *scratch)
+enum tail_known tail_file_identify(struct tail_file *f, const uint8_t id[DOCKER_ID_BYTES],
+                                   bool final, char *scratch)
 {
-    enum docker_known known = skip_nuls(f, scratch);
+    enum tail_known known = skip_nuls(f, scratch);
     size_t want = HEAD_FIRST_BYTES;
 
-    if (known != DOCKER_FILE_KNOWN)
+    if (known != TAIL_FILE_KNOWN)
         return known;
     for (;; want = DOCKER_LINE_MAX_BYTES) {
-        ssize_t n = docker_file_pread(f, scratch, want, f->head_at);
+        ssize_t n = tail_file_pread(f, scratch, want, f->head_at);
         const char *nl;
         uint64_t h;
 
         if (n < 0)
-            return DOCKER_FILE_FAILED;
+            return TAIL_FILE_FAILED;
         nl = memchr(scratch, '\n', (size_t)n);
         if (nl)
             n = nl + 1 - scratch;
         else if ((size_t)n == want && want < DOCKER_LINE_MAX_BYTES)
             continue;
         else if ((size_t)n < want && !(final && n > 0))
-            return DOCKER_FILE_NOT_YET;
+            return TAIL_FILE_NOT_YET;
         h = hash_64(hash_64(SOURCE_SEED, id, DOCKER_ID_BYTES), scratch, (size_t)n);
         f->at.source = h >> 8;
         f->identified = true;
-        return DOCKER_FILE_KNOWN;
+        return TAIL_FILE_KNOWN;
     }
 }
 
-static void set_marker(struct docker_file *f, const char *end, size_t before)
+static void set_marker(struct tail_file *f, const char *end, size_t before)
 {
-    f->marker_n = (uint32_t)MIN(before, (size_t)DOCKER_MARKER_BYTES);
+    f->marker_n = (uint32_t)MIN(before, (size_t)TAIL_MARKER_BYTES);
     f->marker = hash_crc32c(0, end - f->marker_n, f->marker_n);
 }
 
 /* The whole of a chunk is NULs at the beginning of a line: goes on behind the hole. */
-static bool jump_hole(struct docker_file *f, struct docker_frame *frame)
+static bool jump_hole(struct tail_file *f, struct docker_frame *frame)
 {
     uint64_t data = behind_hole(f, f->at.offset);
 
@@ -162,10 +162,10 @@ static bool jump_hole(struct docker_file *f, struct docker_frame *frame)
     return true;
 }
 
-enum docker_read docker_file_read(struct docker_file *f, struct docker_frame *frame, bool final,
-                                  char *scratch, size_t *n)
+enum tail_read tail_file_read(struct tail_file *f, struct docker_frame *frame, bool final,
+                              char *scratch, size_t *n)
 {
-    size_t back = f->marker_n, want = DOCKER_CHUNK_BYTES;
+    size_t back = f->marker_n, want = TAIL_CHUNK_BYTES;
     uint64_t from = f->at.offset;
     size_t moved;
     ssize_t got;
@@ -173,15 +173,15 @@ enum docker_read docker_file_read(struct docker_file *f, struct docker_frame *fr
     bool good;
 
 again:
-    got = docker_file_pread(f, scratch, back + want, from - back);
+    got = tail_file_pread(f, scratch, back + want, from - back);
     if (got < 0)
-        return errno == EAGAIN ? DOCKER_READ_MORE : DOCKER_READ_FAILED;
+        return errno == EAGAIN ? TAIL_READ_MORE : TAIL_READ_FAILED;
     if ((size_t)got < back || hash_crc32c(0, scratch, back) != f->marker)
-        return DOCKER_READ_CHANGED;
+        return TAIL_READ_CHANGED;
     data = scratch + back;
     got -= (ssize_t)back;
     /* A line that does not fit is read again with room for the longest one that counts. */
-    if ((size_t)got == want && want == DOCKER_CHUNK_BYTES && !f->at.in_long_line && *data != '\0' &&
+    if ((size_t)got == want && want == TAIL_CHUNK_BYTES && !f->at.in_long_line && *data != '\0' &&
         !memchr(data, '\n', want)) {
         want = DOCKER_LINE_MAX_BYTES + 1;
         goto again;
@@ -193,36 +193,36 @@ again:
     f->size = MAX(f->size, from + (uint64_t)got);
     set_marker(f, data + moved, back + moved);
     if (!good)
-        return DOCKER_READ_FULL;
+        return TAIL_READ_FULL;
     if ((size_t)got == want) {
         if (data[want - 1] == '\0' && moved == want && !f->at.in_long_line && jump_hole(f, frame))
             set_marker(f, data, 0);
-        return DOCKER_READ_MORE;
+        return TAIL_READ_MORE;
     }
     f->tail = moved < (size_t)got;
-    return DOCKER_READ_END;
+    return TAIL_READ_END;
 }
 
-static bool has_marker(struct docker_file *f, uint64_t at, uint32_t marker, uint32_t n)
+static bool has_marker(struct tail_file *f, uint64_t at, uint32_t marker, uint32_t n)
 {
-    char before[DOCKER_MARKER_BYTES];
+    char before[TAIL_MARKER_BYTES];
     ssize_t got;
 
     do
-        got = docker_file_pread(f, before, n, at - n);
+        got = tail_file_pread(f, before, n, at - n);
     while (got < 0 && errno == EAGAIN);
     return got == (ssize_t)n && hash_crc32c(0, before, n) == marker;
 }
 
-bool docker_file_same_text(const struct docker_file *f, struct docker_file *other)
+bool tail_file_same_text(const struct tail_file *f, struct tail_file *other)
 {
     return has_marker(other, f->at.offset, f->marker, f->marker_n);
 }
 
-void docker_file_continue(struct docker_file *f, const struct docker_position *p)
+void tail_file_continue(struct tail_file *f, const struct tail_position *p)
 {
     if (!f->compressed && !has_marker(f, p->done, p->marker, p->marker_n)) {
-        docker_file_reset(f);
+        tail_file_reset(f);
         return;
     }
     f->at = (struct docker_frame_at){
@@ -242,7 +242,7 @@ void docker_file_continue(struct docker_file *f, const struct docker_position *p
     f->dirty = true;
 }
 
-void docker_file_reset(struct docker_file *f)
+void tail_file_reset(struct tail_file *f)
 {
     f->at = (struct docker_frame_at){.source = f->at.source};
     f->marker = f->marker_n = 0;

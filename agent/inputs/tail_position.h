@@ -1,5 +1,5 @@
 /*
- * docker_position: how far a log file has been read, as it stands in the buffer's map of positions.
+ * tail_position: how far a log file has been read, as it stands in the buffer's map of positions.
  * A pure codec. Any thread.
  *
  * Key: 32 bytes of container id, 7 bytes of the file's source; or the id alone: the container has
@@ -7,18 +7,18 @@
  * time i64, marker u32. A later version may append; a value of another version is taken as none,
  * and the file is read again (its records have the same `_id`s).
  */
-#ifndef BARGE_DOCKER_POSITION_H
-#define BARGE_DOCKER_POSITION_H
+#ifndef BARGE_TAIL_POSITION_H
+#define BARGE_TAIL_POSITION_H
 
 #include "agent/base/base.h"
 
 #define DOCKER_ID_BYTES 32
-#define DOCKER_SOURCE_BYTES 7
-#define DOCKER_KEY_BYTES (DOCKER_ID_BYTES + DOCKER_SOURCE_BYTES)
-#define DOCKER_POSITION_BYTES 32
-#define DOCKER_MARKER_BYTES 64 /* how much of the file before `done` the marker covers, at most */
+#define TAIL_SOURCE_BYTES 7
+#define TAIL_KEY_BYTES (DOCKER_ID_BYTES + TAIL_SOURCE_BYTES)
+#define TAIL_POSITION_BYTES 32
+#define TAIL_MARKER_BYTES 64 /* how much of the file before `done` the marker covers, at most */
 
-struct docker_position {
+struct tail_position {
     uint64_t resume;   /* beginning of the first record that was not complete */
     uint64_t done;     /* what ended at or before it was handed on; >= resume */
     uint8_t made;      /* records that the line behind done has handed on as well */
@@ -30,14 +30,13 @@ struct docker_position {
     uint8_t marker_n;
 };
 
-void docker_position_key(const uint8_t id[DOCKER_ID_BYTES], uint64_t source,
-                         char to[DOCKER_KEY_BYTES]);
+void tail_position_key(const uint8_t id[DOCKER_ID_BYTES], uint64_t source, char to[TAIL_KEY_BYTES]);
 /* Whether it is a key of this module; *source is 0 and *has_source false for a container's own
  * entry. */
-bool docker_position_key_read(struct bytes key, uint8_t id[DOCKER_ID_BYTES], bool *has_source,
-                              uint64_t *source);
+bool tail_position_key_read(struct bytes key, uint8_t id[DOCKER_ID_BYTES], bool *has_source,
+                            uint64_t *source);
 
-void docker_position_write(const struct docker_position *p, char to[DOCKER_POSITION_BYTES]);
-bool docker_position_read(struct bytes value, struct docker_position *p);
+void tail_position_write(const struct tail_position *p, char to[TAIL_POSITION_BYTES]);
+bool tail_position_read(struct bytes value, struct tail_position *p);
 
 #endif

@@ -1,52 +1,51 @@
 /*
- * docker_files: the log files that a container has and had: their lists, positions and descriptors.
+ * tail_files: the log files that a container has and had: their lists, positions and descriptors.
  *
  * A file is opened as soon as it is seen and held until it was read to its end after its rotation
  * was noticed; a removed one also until what was read from it is on disk. Without a descriptor a
- * file is known by its first line (docker_file.h) and its position entry, so that .gz and late
+ * file is known by its first line (tail_file.h) and its position entry, so that .gz and late
  * finds continue where reading stopped. One thread.
  */
-#ifndef BARGE_DOCKER_FILES_H
-#define BARGE_DOCKER_FILES_H
+#ifndef BARGE_TAIL_FILES_H
+#define BARGE_TAIL_FILES_H
 
 #include "agent/inputs/docker_container.h"
 
 /* Takes a position entry of an earlier life. Before the first scan. */
-void docker_files_restore(struct docker_container *c, uint64_t source,
-                          const struct docker_position *p);
+void tail_files_restore(struct docker_container *c, uint64_t source, const struct tail_position *p);
 
 /* Writes the positions that have changed. */
-void docker_files_save(struct docker_container *c);
+void tail_files_save(struct docker_container *c);
 
 /* Opens a log file (or, with O_DIRECTORY, a folder) for reading; when descriptors run out, one that
  * is idle is given back. -1 with errno. */
-int docker_files_open(struct docker_container *c, int dir, const char *name, int flags);
+int tail_files_open(struct docker_container *c, int dir, const char *name, int flags);
 /* Whether a descriptor that was opened elsewhere may be kept, one that is idle being given back
  * when descriptors run out. */
-bool docker_files_may_keep(struct docker_shared *s, int fd);
+bool tail_files_may_keep(struct tail_shared *s, int fd);
 /* Gives the descriptor back. */
-void docker_files_close(struct docker_file *f);
+void tail_files_close(struct tail_file *f);
 /* Gives the memory for decompressing back. */
-void docker_files_end_inflating(struct docker_file *f);
+void tail_files_end_inflating(struct tail_file *f);
 /* Closes and frees; f is in no list of its container any more. Its position stays. */
-void docker_files_free(struct docker_file *f);
+void tail_files_free(struct tail_file *f);
 
 /* Takes f out of its list (c->files or c->known). */
-void docker_files_unlist(struct docker_file *f);
+void tail_files_unlist(struct tail_file *f);
 /* Puts f, which is under no name, from its list into c->known. */
-void docker_files_set_aside(struct docker_file *f);
+void tail_files_set_aside(struct tail_file *f);
 /* Forgets f and its position. It is in c->files or c->known. */
-void docker_files_drop(struct docker_file *f);
+void tail_files_drop(struct tail_file *f);
 
 /* f is open and has no name any more: it joins shared->removed. */
-void docker_files_mark_removed(struct docker_file *f);
+void tail_files_mark_removed(struct tail_file *f);
 /* It leaves shared->removed. */
-void docker_files_forget_removed(struct docker_file *f);
+void tail_files_forget_removed(struct tail_file *f);
 
 /* Of all containers: after a commit, or when the durable mark moved: sees which removed files may
  * be closed. */
-void docker_files_committed(struct docker_shared *s);
+void tail_files_committed(struct tail_shared *s);
 /* Lets the oldest removed files go while more than settings->max_held_bytes of them are unread. */
-void docker_files_limit_held(struct docker_shared *s);
+void tail_files_limit_held(struct tail_shared *s);
 
 #endif

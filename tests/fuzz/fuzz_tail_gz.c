@@ -3,7 +3,7 @@
  * gives the same text, and the one that zlib gives where the file is whole. The first two bytes say
  * how it is read.
  */
-#include "agent/inputs/docker_gz.h"
+#include "agent/inputs/tail_gz.h"
 
 #include "agent/base/strbuf.h"
 
@@ -17,11 +17,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 #define TEXT_MAX (4u << 20)
 
-static ssize_t read_at(struct docker_gz *gz, void *to, size_t n, uint64_t at)
+static ssize_t read_at(struct tail_gz *gz, void *to, size_t n, uint64_t at)
 {
     ssize_t got;
 
-    while ((got = docker_gz_pread(gz, to, n, at)) < 0 && errno == EAGAIN)
+    while ((got = tail_gz_pread(gz, to, n, at)) < 0 && errno == EAGAIN)
         ;
     return got;
 }
@@ -29,7 +29,7 @@ static ssize_t read_at(struct docker_gz *gz, void *to, size_t n, uint64_t at)
 /* All of it, `step` bytes at a time. false: it cannot be read. */
 static bool read_all(int fd, size_t step, struct strbuf *to, bool *broken)
 {
-    struct docker_gz *gz = docker_gz_open(fd);
+    struct tail_gz *gz = tail_gz_open(fd);
     ssize_t got = 0;
 
     ASSERT(gz);
@@ -41,8 +41,8 @@ static bool read_all(int fd, size_t step, struct strbuf *to, bool *broken)
         if (got > 0)
             to->n += (size_t)got;
     } while (got == (ssize_t)step && to->n < TEXT_MAX);
-    *broken = got >= 0 && docker_gz_broken(gz);
-    docker_gz_close(gz);
+    *broken = got >= 0 && tail_gz_broken(gz);
+    tail_gz_close(gz);
     return got >= 0;
 }
 
@@ -102,7 +102,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         ASSERT(once.n <= real.n && memcmp(once.p ? once.p : "", real.p ? real.p : "", once.n) == 0);
     }
     if (fine && once.n > 0 && once.n < TEXT_MAX) {
-        struct docker_gz *gz = docker_gz_open(fd);
+        struct tail_gz *gz = tail_gz_open(fd);
         char piece[300];
 
         for (unsigned i = 0; i < 5; i++) {
@@ -112,7 +112,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
             ASSERT(read_at(gz, piece, want, at) == (ssize_t)want);
             ASSERT(memcmp(piece, once.p + at, want) == 0);
         }
-        docker_gz_close(gz);
+        tail_gz_close(gz);
     }
     close(fd);
     strbuf_fini(&once);

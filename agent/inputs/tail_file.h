@@ -1,23 +1,23 @@
 /*
- * docker_file: one log file: who it is, how far it was read, reading on. A file is who its
+ * tail_file: one log file: who it is, how far it was read, reading on. A file is who its
  * container and its first line say it is (Docker's lines end with a time to the nanosecond),
  * whatever its name and inode, plain or compressed. Reading starts 64 bytes before where it stopped
  * and compares these: other bytes there, or none, mean that the file was truncated or replaced in
  * place. One thread.
  */
-#ifndef BARGE_DOCKER_FILE_H
-#define BARGE_DOCKER_FILE_H
+#ifndef BARGE_TAIL_FILE_H
+#define BARGE_TAIL_FILE_H
 
 #include "agent/buffer/buffer.h"
 #include "agent/inputs/docker_frame.h"
-#include "agent/inputs/docker_gz.h"
-#include "agent/inputs/docker_position.h"
+#include "agent/inputs/tail_gz.h"
+#include "agent/inputs/tail_position.h"
 
-#define DOCKER_FILE_NAMELESS                                                                       \
+#define TAIL_FILE_NAMELESS                                                                         \
     UINT32_MAX /* as an index: under no name, older than those that have one */
 
 /* What tells one inode from another that got its number later. */
-struct docker_inode {
+struct tail_inode {
     uint64_t dev, ino;
     int64_t btime_ns, mtime_ns; /* btime 0: the file system does not say */
     uint64_t size;
@@ -25,36 +25,36 @@ struct docker_inode {
     bool regular;
 };
 
-struct docker_file {
-    struct docker_file *next;         /* the next newer one of the container */
-    struct docker_file *next_removed; /* docker_shared.removed */
+struct tail_file {
+    struct tail_file *next;         /* the next newer one of the container */
+    struct tail_file *next_removed; /* tail_shared.removed */
     struct docker_container *container;
-    int fd;               /* -1: not open */
-    struct docker_gz *gz; /* while a compressed file is being read */
-    bool compressed;      /* fd is a .gz */
-    bool identified;      /* at.source is set */
-    bool dirty;           /* there may be something unread */
-    bool tail;            /* the last read left a line without its end */
-    bool complete;        /* rotated or removed, and read to its end */
-    bool removed;         /* no name any more; in docker_shared.removed while open */
+    int fd;             /* -1: not open */
+    struct tail_gz *gz; /* while a compressed file is being read */
+    bool compressed;    /* fd is a .gz */
+    bool identified;    /* at.source is set */
+    bool dirty;         /* there may be something unread */
+    bool tail;          /* the last read left a line without its end */
+    bool complete;      /* rotated or removed, and read to its end */
+    bool removed;       /* no name any more; in tail_shared.removed while open */
     bool has_entry;
     bool superseded; /* truncated in place: another struct went on with the descriptor */
     bool settled;    /* the entry says that a restart need not read anything of it again */
     bool adopted;    /* docker_holder opened it: what its name is, the next scan tells */
     bool aside;      /* in the container's list `known`: what is known stands in the entry */
     uint32_t index;  /* 0: the live file, N: .N */
-    uint32_t rank;   /* docker_scan: while files are put in order */
+    uint32_t rank;   /* tail_scan: while files are put in order */
     uint64_t seen;   /* number of the last scan that found it */
     uint64_t missing_since_ms; /* 0: not missing */
     uint64_t quiet_since_ms;   /* the last read that found nothing new, after one that did */
-    struct docker_inode inode; /* what fd is or was */
-    struct docker_inode copy;  /* a .gz with the same text, or another copy */
+    struct tail_inode inode;   /* what fd is or was */
+    struct tail_inode copy;    /* a .gz with the same text, or another copy */
     uint64_t head_at;          /* NULs at the beginning, as far as they have been looked at */
     uint64_t size; /* as last seen; decompressed bytes when compressed (then only as far as read) */
     struct docker_frame_at at;
     uint32_t marker; /* over the marker_n bytes before at.offset */
     uint32_t marker_n;
-    char entry[DOCKER_POSITION_BYTES]; /* as it stands in the buffer, when has_entry */
+    char entry[TAIL_POSITION_BYTES]; /* as it stands in the buffer, when has_entry */
     /* Of a removed file: what was read before `safe` is on disk; what was read before mark is when
      * mark_point is durable. */
     uint64_t safe, mark;
@@ -62,59 +62,59 @@ struct docker_file {
     bool marked;
 };
 
-struct docker_file *docker_file_create(struct docker_container *c);
+struct tail_file *tail_file_create(struct docker_container *c);
 /* Closes. */
-void docker_file_free(struct docker_file *f);
+void tail_file_free(struct tail_file *f);
 /* Gives the descriptor back; what is known stays. */
-void docker_file_close(struct docker_file *f);
+void tail_file_close(struct tail_file *f);
 
 /* statx(2) of a descriptor (name NULL) or a name in dir, symbolic links not followed. 0, or -1 with
  * errno. */
-int docker_inode_get(int dir, const char *name, struct docker_inode *to);
+int tail_inode_get(int dir, const char *name, struct tail_inode *to);
 /* The same inode, by its number alone: proves it only while one of both is held open. */
-bool docker_inode_same(const struct docker_inode *a, const struct docker_inode *b);
+bool tail_inode_same(const struct tail_inode *a, const struct tail_inode *b);
 /* The same inode with nothing written to it since: number, birth, size and time of change. False
  * where births are unknown. */
-bool docker_inode_unchanged(const struct docker_inode *a, const struct docker_inode *b);
+bool tail_inode_unchanged(const struct tail_inode *a, const struct tail_inode *b);
 
 /* pread(2) on the file's text, decompressed. -1 with EAGAIN: a compressed file needs another call.
  */
-ssize_t docker_file_pread(struct docker_file *f, void *to, size_t n, uint64_t at);
+ssize_t tail_file_pread(struct tail_file *f, void *to, size_t n, uint64_t at);
 
-enum docker_known { DOCKER_FILE_KNOWN, DOCKER_FILE_NOT_YET, DOCKER_FILE_FAILED /* errno */ };
+enum tail_known { TAIL_FILE_KNOWN, TAIL_FILE_NOT_YET, TAIL_FILE_FAILED /* errno */ };
 
 /* Finds out who the file is: sets at.source. id: of its container. Not before its first line is
- * whole, or final says that it will not get any longer. scratch: DOCKER_SCRATCH_BYTES. */
-enum docker_known docker_file_identify(struct docker_file *f, const uint8_t id[DOCKER_ID_BYTES],
-                                       bool final, char *scratch);
+ * whole, or final says that it will not get any longer. scratch: TAIL_SCRATCH_BYTES. */
+enum tail_known tail_file_identify(struct tail_file *f, const uint8_t id[DOCKER_ID_BYTES],
+                                   bool final, char *scratch);
 
-#define DOCKER_CHUNK_BYTES (256u << 10)
-#define DOCKER_SCRATCH_BYTES (DOCKER_MARKER_BYTES + DOCKER_LINE_MAX_BYTES + 4096)
+#define TAIL_CHUNK_BYTES (256u << 10)
+#define TAIL_SCRATCH_BYTES (TAIL_MARKER_BYTES + DOCKER_LINE_MAX_BYTES + 4096)
 
-enum docker_read {
-    DOCKER_READ_MORE, /* there may be more to read at once */
-    DOCKER_READ_END,  /* nothing more for now; f->tail says whether an unended line stands there */
-    DOCKER_READ_FULL, /* the frame's emit refused */
-    DOCKER_READ_CHANGED, /* other bytes stand before at.offset: it was truncated or replaced.
+enum tail_read {
+    TAIL_READ_MORE,    /* there may be more to read at once */
+    TAIL_READ_END,     /* nothing more for now; f->tail says whether an unended line stands there */
+    TAIL_READ_FULL,    /* the frame's emit refused */
+    TAIL_READ_CHANGED, /* other bytes stand before at.offset: it was truncated or replaced.
                             Nothing was read */
-    DOCKER_READ_FAILED   /* errno */
+    TAIL_READ_FAILED   /* errno */
 };
 
-/* Reads and frames one stretch of an identified file: about DOCKER_CHUNK_BYTES, up to a whole line.
+/* Reads and frames one stretch of an identified file: about TAIL_CHUNK_BYTES, up to a whole line.
  * final: an unended last line is its last record. *n is increased by the bytes that were read. */
-enum docker_read docker_file_read(struct docker_file *f, struct docker_frame *frame, bool final,
-                                  char *scratch, size_t *n);
+enum tail_read tail_file_read(struct tail_file *f, struct docker_frame *frame, bool final,
+                              char *scratch, size_t *n);
 
 /* Whether `other` has the text that was read in f: the bytes before f->at.offset are the same. */
-bool docker_file_same_text(const struct docker_file *f, struct docker_file *other);
+bool tail_file_same_text(const struct tail_file *f, struct tail_file *other);
 
 /* Continues where the entry says, after making sure that the file has the text that was read then;
  * from the beginning when it has not. A compressed file is compared when it is read on. The file is
  * open and identified. */
-void docker_file_continue(struct docker_file *f, const struct docker_position *p);
+void tail_file_continue(struct tail_file *f, const struct tail_position *p);
 
 /* Bytes that were never read, as far as size is known. */
-static inline uint64_t docker_file_unread(const struct docker_file *f)
+static inline uint64_t tail_file_unread(const struct tail_file *f)
 {
     uint64_t read = MAX(f->at.offset, f->at.replay_to);
 
@@ -122,12 +122,12 @@ static inline uint64_t docker_file_unread(const struct docker_file *f)
 }
 
 /* Whether a restart need not read anything of it again, so that it may be out of sight. */
-static inline bool docker_file_settled(const struct docker_file *f)
+static inline bool tail_file_settled(const struct tail_file *f)
 {
     return !f->has_entry || f->settled;
 }
 
 /* Begins anew at offset 0 (truncated, replaced, other content than expected). */
-void docker_file_reset(struct docker_file *f);
+void tail_file_reset(struct tail_file *f);
 
 #endif

@@ -1,4 +1,4 @@
-#include "agent/inputs/docker_gz.h"
+#include "agent/inputs/tail_gz.h"
 
 #include "agent/base/io.h"
 
@@ -10,7 +10,7 @@
 #define WINDOW_MIN 65536
 #define SKIP_BYTES_PER_CALL (2u << 20)
 
-struct docker_gz {
+struct tail_gz {
     int fd;
     z_stream z;
     uint64_t in_at; /* file offset behind what is in `in` */
@@ -23,9 +23,9 @@ struct docker_gz {
     unsigned char in[IN_BYTES];
 };
 
-struct docker_gz *docker_gz_open(int fd)
+struct tail_gz *tail_gz_open(int fd)
 {
-    struct docker_gz *gz = base_calloc(1, sizeof *gz);
+    struct tail_gz *gz = base_calloc(1, sizeof *gz);
 
     gz->fd = fd;
     if (inflateInit2(&gz->z, 15 + 16) != Z_OK)
@@ -35,7 +35,7 @@ struct docker_gz *docker_gz_open(int fd)
     return gz;
 }
 
-void docker_gz_close(struct docker_gz *gz)
+void tail_gz_close(struct tail_gz *gz)
 {
     if (!gz)
         return;
@@ -44,7 +44,7 @@ void docker_gz_close(struct docker_gz *gz)
     free(gz);
 }
 
-static void rewind_text(struct docker_gz *gz)
+static void rewind_text(struct tail_gz *gz)
 {
     inflateReset(&gz->z);
     gz->z.avail_in = 0;
@@ -55,7 +55,7 @@ static void rewind_text(struct docker_gz *gz)
 }
 
 /* More input. 1, 0 at the end of the file, -1 with errno. */
-static int refill(struct docker_gz *gz)
+static int refill(struct tail_gz *gz)
 {
     ssize_t n = io_pread(gz->fd, gz->in, sizeof gz->in, (off_t)gz->in_at);
 
@@ -67,7 +67,7 @@ static int refill(struct docker_gz *gz)
     return 1;
 }
 
-static void end_text(struct docker_gz *gz, bool broken)
+static void end_text(struct tail_gz *gz, bool broken)
 {
     gz->ended = true;
     gz->broken = broken;
@@ -75,7 +75,7 @@ static void end_text(struct docker_gz *gz, bool broken)
 
 /* Decompresses up to n bytes to `to`. Returns how many, 0 when the text has ended; -1 with errno.
  */
-static ssize_t inflate_some(struct docker_gz *gz, char *to, size_t n)
+static ssize_t inflate_some(struct tail_gz *gz, char *to, size_t n)
 {
     gz->z.next_out = (unsigned char *)to;
     gz->z.avail_out = (unsigned)n;
@@ -118,7 +118,7 @@ static ssize_t inflate_some(struct docker_gz *gz, char *to, size_t n)
     return (ssize_t)(n - gz->z.avail_out);
 }
 
-static void forget_before(struct docker_gz *gz, uint64_t at)
+static void forget_before(struct tail_gz *gz, uint64_t at)
 {
     size_t n = (size_t)MIN(at - gz->window_at, (uint64_t)gz->window_n);
 
@@ -128,7 +128,7 @@ static void forget_before(struct docker_gz *gz, uint64_t at)
 }
 
 /* Goes on to `at`, throwing away what lies before it. */
-static int skip_to(struct docker_gz *gz, uint64_t at)
+static int skip_to(struct tail_gz *gz, uint64_t at)
 {
     size_t work = 0;
 
@@ -149,7 +149,7 @@ static int skip_to(struct docker_gz *gz, uint64_t at)
     return 0;
 }
 
-ssize_t docker_gz_pread(struct docker_gz *gz, void *to, size_t n, uint64_t at)
+ssize_t tail_gz_pread(struct tail_gz *gz, void *to, size_t n, uint64_t at)
 {
     if (at < gz->window_at)
         rewind_text(gz);
@@ -174,7 +174,7 @@ ssize_t docker_gz_pread(struct docker_gz *gz, void *to, size_t n, uint64_t at)
     return (ssize_t)n;
 }
 
-bool docker_gz_broken(const struct docker_gz *gz)
+bool tail_gz_broken(const struct tail_gz *gz)
 {
     return gz->broken;
 }

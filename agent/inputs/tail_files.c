@@ -1,4 +1,4 @@
-#include "agent/inputs/docker_files.h"
+#include "agent/inputs/tail_files.h"
 
 #include "agent/base/io.h"
 #include "agent/base/log.h"
@@ -10,10 +10,9 @@
 
 /* ---- positions ---- */
 
-void docker_files_restore(struct docker_container *c, uint64_t source,
-                          const struct docker_position *p)
+void tail_files_restore(struct docker_container *c, uint64_t source, const struct tail_position *p)
 {
-    struct docker_file *f = docker_file_create(c);
+    struct tail_file *f = tail_file_create(c);
 
     f->identified = true;
     f->at.source = source;
@@ -21,16 +20,16 @@ void docker_files_restore(struct docker_container *c, uint64_t source,
     f->complete = p->complete;
     f->settled = p->resume == p->done;
     f->has_entry = true;
-    docker_position_write(p, f->entry);
+    tail_position_write(p, f->entry);
     f->aside = true;
     f->next = c->known;
     c->known = f;
 }
 
-static void save_file(struct docker_container *c, struct docker_file *f,
+static void save_file(struct docker_container *c, struct tail_file *f,
                       const struct docker_frame_at *from)
 {
-    struct docker_position p = {
+    struct tail_position p = {
         .resume = from->offset,
         .done = from->replay_to,
         .made = from->made,
@@ -41,34 +40,34 @@ static void save_file(struct docker_container *c, struct docker_file *f,
         .marker = f->marker,
         .marker_n = (uint8_t)f->marker_n,
     };
-    char key[DOCKER_KEY_BYTES], value[DOCKER_POSITION_BYTES];
+    char key[TAIL_KEY_BYTES], value[TAIL_POSITION_BYTES];
 
     f->settled = p.resume == p.done;
-    docker_position_write(&p, value);
+    tail_position_write(&p, value);
     if (f->has_entry && memcmp(value, f->entry, sizeof value) == 0)
         return;
     memcpy(f->entry, value, sizeof value);
     f->has_entry = true;
-    docker_position_key(c->id, f->at.source, key);
+    tail_position_key(c->id, f->at.source, key);
     buffer_position_set(c->shared->buffer, bytes_of(key, sizeof key),
                         bytes_of(value, sizeof value));
 }
 
 /* Writes what has changed. A restart must see all records behind the first unfinished one again, so
  * newer files begin at their beginning while something waits in an older one. */
-void docker_files_save(struct docker_container *c)
+void tail_files_save(struct docker_container *c)
 {
     bool older_waits = false;
 
     if (!c->has_own_entry) {
-        char seen[DOCKER_POSITION_BYTES];
+        char seen[TAIL_POSITION_BYTES];
 
-        docker_position_write(&(struct docker_position){0}, seen);
+        tail_position_write(&(struct tail_position){0}, seen);
         buffer_position_set(c->shared->buffer, bytes_of(c->id, DOCKER_ID_BYTES),
                             bytes_of(seen, sizeof seen));
         c->has_own_entry = true;
     }
-    for (struct docker_file *f = c->files; f; f = f->next) {
+    for (struct tail_file *f = c->files; f; f = f->next) {
         struct docker_frame_at from;
 
         if (!f->identified)
@@ -80,7 +79,7 @@ void docker_files_save(struct docker_container *c)
             save_file(c, f, &from);
     }
     /* What was truncated while a record that began in it waited. */
-    for (struct docker_file *f = c->known; f && !older_waits; f = f->next) {
+    for (struct tail_file *f = c->known; f && !older_waits; f = f->next) {
         if (!f->superseded || f->settled || !f->has_entry ||
             docker_frame_waits_in(&c->frame, &f->at))
             continue;
@@ -89,7 +88,7 @@ void docker_files_save(struct docker_container *c)
     }
 }
 
-static bool has_twin(const struct docker_file *list, const struct docker_file *f)
+static bool has_twin(const struct tail_file *list, const struct tail_file *f)
 {
     for (; list; list = list->next)
         if (list != f && list->identified && list->at.source == f->at.source)
@@ -99,34 +98,34 @@ static bool has_twin(const struct docker_file *list, const struct docker_file *f
 
 /* Removes f's position, unless another file that begins with the same line goes on with it (a
  * truncation that was not noticed by name). */
-static void remove_entry(struct docker_container *c, const struct docker_file *f)
+static void remove_entry(struct docker_container *c, const struct tail_file *f)
 {
-    char key[DOCKER_KEY_BYTES];
+    char key[TAIL_KEY_BYTES];
 
     if (!f->has_entry || has_twin(c->files, f) || has_twin(c->known, f))
         return;
-    docker_position_key(c->id, f->at.source, key);
+    tail_position_key(c->id, f->at.source, key);
     buffer_position_set(c->shared->buffer, bytes_of(key, sizeof key), BYTES_NONE);
 }
 
 /* ---- descriptors ---- */
 
-void docker_files_end_inflating(struct docker_file *f)
+void tail_files_end_inflating(struct tail_file *f)
 {
     if (f->gz)
         f->container->shared->gz_readers--;
-    docker_gz_close(f->gz);
+    tail_gz_close(f->gz);
     f->gz = NULL;
 }
 
-void docker_files_close(struct docker_file *f)
+void tail_files_close(struct tail_file *f)
 {
-    docker_files_end_inflating(f);
-    docker_file_close(f);
+    tail_files_end_inflating(f);
+    tail_file_close(f);
     f->container->shared->changed = true;
 }
 
-static bool can_spare(const struct docker_container *c, const struct docker_file *f)
+static bool can_spare(const struct docker_container *c, const struct tail_file *f)
 {
     return f->fd >= 0 && !f->dirty && !f->removed && f->identified && !f->tail &&
            !docker_frame_waits_in(&c->frame, &f->at);
@@ -134,37 +133,37 @@ static bool can_spare(const struct docker_container *c, const struct docker_file
 
 /* Gives the descriptor back that has been quiet the longest: its file is found again by its name.
  */
-static bool spare_descriptor(struct docker_shared *s)
+static bool spare_descriptor(struct tail_shared *s)
 {
-    struct docker_file *quietest = NULL;
+    struct tail_file *quietest = NULL;
 
     for (struct docker_container *c = s->all; c; c = c->next_all)
-        for (struct docker_file *f = c->files; f; f = f->next)
+        for (struct tail_file *f = c->files; f; f = f->next)
             if (can_spare(c, f) && (!quietest || f->quiet_since_ms < quietest->quiet_since_ms))
                 quietest = f;
     if (!quietest)
         return false;
-    if (docker_inode_get(quietest->fd, NULL, &quietest->inode) < 0 ||
+    if (tail_inode_get(quietest->fd, NULL, &quietest->inode) < 0 ||
         quietest->inode.size != quietest->at.offset)
         quietest->dirty = true;
-    docker_files_close(quietest);
+    tail_files_close(quietest);
     return true;
 }
 
-bool docker_files_may_keep(struct docker_shared *s, int fd)
+bool tail_files_may_keep(struct tail_shared *s, int fd)
 {
     /* Numbers are given out from the lowest: the last ones are left to sockets and the buffer. */
     return fd < s->spare_from || spare_descriptor(s);
 }
 
-int docker_files_open(struct docker_container *c, int dir, const char *name, int flags)
+int tail_files_open(struct docker_container *c, int dir, const char *name, int flags)
 {
     const int how = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | flags;
     int fd = io_open(dir, name, how, 0);
 
     if (fd < 0 && (errno == EMFILE || errno == ENFILE) && spare_descriptor(c->shared))
         fd = io_open(dir, name, how, 0);
-    if (fd >= 0 && !docker_files_may_keep(c->shared, fd)) {
+    if (fd >= 0 && !tail_files_may_keep(c->shared, fd)) {
         io_close(fd);
         errno = EMFILE;
         return -1;
@@ -174,9 +173,9 @@ int docker_files_open(struct docker_container *c, int dir, const char *name, int
 
 /* ---- lists ---- */
 
-void docker_files_forget_removed(struct docker_file *f)
+void tail_files_forget_removed(struct tail_file *f)
 {
-    for (struct docker_file **at = &f->container->shared->removed; *at; at = &(*at)->next_removed) {
+    for (struct tail_file **at = &f->container->shared->removed; *at; at = &(*at)->next_removed) {
         if (*at != f)
             continue;
         *at = f->next_removed;
@@ -184,25 +183,25 @@ void docker_files_forget_removed(struct docker_file *f)
     }
 }
 
-void docker_files_free(struct docker_file *f)
+void tail_files_free(struct tail_file *f)
 {
     if (f->removed)
-        docker_files_forget_removed(f);
-    docker_files_close(f);
-    docker_file_free(f);
+        tail_files_forget_removed(f);
+    tail_files_close(f);
+    tail_file_free(f);
 }
 
-void docker_files_unlist(struct docker_file *f)
+void tail_files_unlist(struct tail_file *f)
 {
     struct docker_container *c = f->container;
 
-    for (struct docker_file **at = &c->files; *at; at = &(*at)->next)
+    for (struct tail_file **at = &c->files; *at; at = &(*at)->next)
         if (*at == f) {
             *at = f->next;
             f->next = NULL;
             return;
         }
-    for (struct docker_file **at = &c->known; *at; at = &(*at)->next)
+    for (struct tail_file **at = &c->known; *at; at = &(*at)->next)
         if (*at == f) {
             *at = f->next;
             f->next = NULL;
@@ -210,12 +209,12 @@ void docker_files_unlist(struct docker_file *f)
         }
 }
 
-void docker_files_set_aside(struct docker_file *f)
+void tail_files_set_aside(struct tail_file *f)
 {
     struct docker_container *c = f->container;
 
-    docker_files_unlist(f);
-    f->index = DOCKER_FILE_NAMELESS;
+    tail_files_unlist(f);
+    f->index = TAIL_FILE_NAMELESS;
     f->aside = true;
     f->dirty = false;
     f->next = c->known;
@@ -223,25 +222,25 @@ void docker_files_set_aside(struct docker_file *f)
     c->shared->attention = true;
 }
 
-void docker_files_drop(struct docker_file *f)
+void tail_files_drop(struct tail_file *f)
 {
     struct docker_container *c = f->container;
 
     remove_entry(c, f);
-    docker_files_unlist(f);
-    docker_files_free(f);
+    tail_files_unlist(f);
+    tail_files_free(f);
     c->shared->changed = true;
 }
 
-void docker_files_mark_removed(struct docker_file *f)
+void tail_files_mark_removed(struct tail_file *f)
 {
-    struct docker_shared *s = f->container->shared;
-    struct docker_file **at = &s->removed;
+    struct tail_shared *s = f->container->shared;
+    struct tail_file **at = &s->removed;
 
     if (f->removed)
         return;
     f->removed = true;
-    f->index = DOCKER_FILE_NAMELESS;
+    f->index = TAIL_FILE_NAMELESS;
     f->dirty = true;
     f->marked = false;
     while (*at)
@@ -259,20 +258,20 @@ static bool is_before(struct buffer_point a, struct buffer_point b)
 }
 
 /* Everything that was read from f is on disk. */
-static void release(struct docker_file *f)
+static void release(struct tail_file *f)
 {
     struct docker_container *c = f->container;
 
-    docker_files_forget_removed(f);
+    tail_files_forget_removed(f);
     f->removed = false;
-    docker_files_close(f);
+    tail_files_close(f);
     if (c->gone || !c->uses_gz)
-        docker_files_drop(f);
+        tail_files_drop(f);
     else
-        docker_files_set_aside(f); /* until no .gz of it is left */
+        tail_files_set_aside(f); /* until no .gz of it is left */
 }
 
-void docker_files_committed(struct docker_shared *s)
+void tail_files_committed(struct tail_shared *s)
 {
     struct buffer_point end, durable;
     uint64_t at_risk = 0;
@@ -287,7 +286,7 @@ void docker_files_committed(struct docker_shared *s)
     }
     end = buffer_end(s->buffer);
     durable = buffer_durable(s->buffer);
-    for (struct docker_file *f = s->removed, *next; f; f = next) {
+    for (struct tail_file *f = s->removed, *next; f; f = next) {
         next = f->next_removed;
         if (f->marked && !is_before(durable, f->mark_point)) {
             f->safe = f->mark;
@@ -302,7 +301,7 @@ void docker_files_committed(struct docker_shared *s)
             else
                 f->safe = f->mark;
         }
-        if (f->safe >= f->at.offset && f->complete && !f->dirty && docker_file_settled(f)) {
+        if (f->safe >= f->at.offset && f->complete && !f->dirty && tail_file_settled(f)) {
             release(f);
             continue;
         }
@@ -311,19 +310,19 @@ void docker_files_committed(struct docker_shared *s)
     metric_set(M_DOCKER_AT_RISK, at_risk);
 }
 
-void docker_files_limit_held(struct docker_shared *s)
+void tail_files_limit_held(struct tail_shared *s)
 {
     uint64_t held = 0, most = s->settings->max_held_bytes;
-    struct docker_inode now;
+    struct tail_inode now;
 
-    for (struct docker_file *f = s->removed; f; f = f->next_removed) {
-        if (f->complete || docker_inode_get(f->fd, NULL, &now) < 0)
+    for (struct tail_file *f = s->removed; f; f = f->next_removed) {
+        if (f->complete || tail_inode_get(f->fd, NULL, &now) < 0)
             continue;
         f->size = f->compressed ? f->size : now.size;
-        held += docker_file_unread(f);
+        held += tail_file_unread(f);
     }
-    for (struct docker_file *f = s->removed; f && held > most; f = f->next_removed) {
-        uint64_t unread = docker_file_unread(f);
+    for (struct tail_file *f = s->removed; f && held > most; f = f->next_removed) {
+        uint64_t unread = tail_file_unread(f);
 
         if (f->complete || unread == 0)
             continue;
