@@ -15,8 +15,6 @@
 #define PATH "/_bulk?filter_path=errors,items.*.status,items.*.error,items.*.failure_store"
 
 #define CONNECT_MS 10000
-/* Connections last, so names are rarely asked for; and one that has moved is to be found soon. */
-#define DNS_CACHE_S 5L
 #define UPLOAD_BUFFER (64L << 10)
 #define RECEIVE_BUFFER (32L << 10)
 #define ERROR_BODY_MAX (32u << 10)
@@ -27,61 +25,22 @@
 
 /* ---- hosts ---- */
 
-static char *take_part(CURLU *u, CURLUPart part, unsigned flags)
-{
-    char *text = NULL, *copy = NULL;
-
-    if (curl_url_get(u, part, &text, flags) == CURLUE_OK && text != NULL)
-        copy = base_strdup(text);
-    curl_free(text);
-    return copy;
-}
-
 static int host_init(struct es_host *host, const char *url, size_t number,
                      const struct elasticsearch_settings *settings, struct error *e)
 {
-    CURLU *u = curl_url();
-    char *base = NULL, *name = NULL, *port = NULL;
     struct strbuf text = {0};
-    int failed = -1;
 
-    if (u == NULL || curl_url_set(u, CURLUPART_URL, url, 0) != CURLUE_OK)
-        goto unusable;
-    host->user = take_part(u, CURLUPART_USER, CURLU_URLDECODE);
-    host->password = take_part(u, CURLUPART_PASSWORD, CURLU_URLDECODE);
-    curl_url_set(u, CURLUPART_USER, NULL, 0);
-    curl_url_set(u, CURLUPART_PASSWORD, NULL, 0);
-    curl_url_set(u, CURLUPART_QUERY, NULL, 0);
-    curl_url_set(u, CURLUPART_FRAGMENT, NULL, 0);
-    base = take_part(u, CURLUPART_URL, 0);
-    name = take_part(u, CURLUPART_HOST, 0);
-    port = take_part(u, CURLUPART_PORT, CURLU_DEFAULT_PORT);
-    if (base == NULL || name == NULL || port == NULL)
-        goto unusable;
-    strbuf_add_str(&text, base);
-    while (text.n > 0 && text.p[text.n - 1] == '/')
-        text.n--;
-    strbuf_add_str(&text, PATH);
+    if (es_http_address_init(&host->at, url, number, e) != 0)
+        return -1;
+    strbuf_printf(&text, "%s" PATH, host->at.base);
     host->url = base_strndup(text.p, text.n);
-    strbuf_clear(&text);
-    strbuf_printf(&text, "%s:%s", name, port);
-    host->name = base_strndup(text.p, text.n);
+    strbuf_fini(&text);
+    host->name = host->at.name;
     es_breaker_init(&host->breaker);
     /* One of several may swallow what it gets: no more than one request before it has answered. */
     es_limit_init(&host->limit, settings->hosts[1] == NULL ? 2 : 1,
                   (unsigned)MAX(1, MIN(settings->max_in_flight, 1024)));
-    failed = 0;
-    goto out;
-unusable:
-    /* Without the URL: a password may stand in it where nobody looks for one. */
-    error_set(e, "output.elasticsearch.hosts: libcurl cannot use number %zu", number);
-out:
-    strbuf_fini(&text);
-    free(base);
-    free(name);
-    free(port);
-    curl_url_cleanup(u);
-    return failed;
+    return 0;
 }
 
 int es_hosts_init(struct es_hosts *h, const struct elasticsearch_settings *settings,
@@ -152,9 +111,7 @@ void es_hosts_fini(struct es_hosts *h)
         deflateEnd(&h->deflate);
     for (size_t i = 0; i < h->n; i++) {
         free(h->list[i].url);
-        free(h->list[i].name);
-        free(h->list[i].user);
-        free(h->list[i].password);
+        es_http_address_fini(&h->list[i].at);
     }
     free(h->list);
     es_credentials_fini(&h->credentials);
@@ -298,38 +255,6 @@ static size_t on_write(char *p, size_t size, size_t count, void *arg)
     return n;
 }
 
-static void add_header(struct es_request *r, const char *text)
-{
-    struct curl_slist *list = curl_slist_append(r->headers, text);
-
-    if (list == NULL)
-        base_die("out of memory");
-    r->headers = list;
-}
-
-/* Copied by libcurl: a reload may come while the request is under way. */
-static void set_pem(CURL *easy, CURLoption option, const struct es_secret *pem)
-{
-    struct curl_blob blob = {pem->p, pem->n, CURL_BLOB_COPY};
-
-    if (pem->p)
-        curl_easy_setopt(easy, option, &blob);
-}
-
-/* From memory: libcurl compares the bytes, so that a connection made with other ones is not used
- * again. */
-static void set_up_tls(CURL *easy, const struct es_hosts *h)
-{
-    bool verify = h->settings->tls.verify;
-
-    curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, verify ? 1L : 0L);
-    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, verify ? 2L : 0L);
-    set_pem(easy, CURLOPT_CAINFO_BLOB, &h->credentials.ca_file);
-    set_pem(easy, CURLOPT_SSLCERT_BLOB, &h->credentials.cert_file);
-    set_pem(easy, CURLOPT_SSLKEY_BLOB, &h->credentials.key_file);
-}
-
 static void set_up(struct es_request *r)
 {
     const struct es_hosts *h = r->hosts;
@@ -340,18 +265,8 @@ static void set_up(struct es_request *r)
     curl_easy_setopt(easy, CURLOPT_URL, r->host->url);
     curl_easy_setopt(easy, CURLOPT_PRIVATE, r);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, r->trouble);
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    /* A stop does not wait for a name look-up that hangs: its thread goes with the process. */
-    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    /* An empty proxy also keeps the environment's away. */
-    curl_easy_setopt(easy, CURLOPT_PROXY, s->proxy);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)s->timeout_ms);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)MIN(s->timeout_ms, CONNECT_MS));
-    curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, DNS_CACHE_S);
-    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, UPLOAD_BUFFER);
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, RECEIVE_BUFFER);
     /* Until the answer has proved perfect. */
@@ -364,32 +279,13 @@ static void set_up(struct es_request *r)
     curl_easy_setopt(easy, CURLOPT_SEEKDATA, r);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_write);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, r);
-    set_up_tls(easy, h);
 
     curl_slist_free_all(r->headers);
     r->headers = NULL;
-    add_header(r, "Content-Type: application/x-ndjson");
-    add_header(r, "Accept: application/json");
-    add_header(r, "Expect:");
-    add_header(r, "User-Agent: barge");
+    es_http_set_up(easy, &r->headers, s, &h->credentials, &r->host->at);
+    es_http_add_header(&r->headers, "Content-Type: application/x-ndjson");
     if (s->gzip)
-        add_header(r, "Content-Encoding: gzip");
-    if (h->credentials.api_key.p != NULL) {
-        char line[ES_SECRET_MAX + 64];
-
-        snprintf(line, sizeof line, "Authorization: ApiKey %s", h->credentials.api_key.p);
-        add_header(r, line);
-    } else if (s->username[0] != '\0' || r->host->user != NULL) {
-        bool configured = s->username[0] != '\0';
-
-        curl_easy_setopt(easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
-        curl_easy_setopt(easy, CURLOPT_USERNAME, configured ? s->username : r->host->user);
-        if (configured)
-            curl_easy_setopt(easy, CURLOPT_PASSWORD,
-                             h->credentials.password.p ? h->credentials.password.p : "");
-        else if (r->host->password != NULL)
-            curl_easy_setopt(easy, CURLOPT_PASSWORD, r->host->password);
-    }
+        es_http_add_header(&r->headers, "Content-Encoding: gzip");
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, r->headers);
 }
 

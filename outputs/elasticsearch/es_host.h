@@ -1,8 +1,8 @@
 /*
- * es_host: the nodes, and requests to them through libcurl's multi interface. Knows HTTP, TLS and
+ * es_host: the nodes, and bulk requests to them through libcurl's multi interface. Knows HTTP and
  * who may be asked now; knows nothing of what becomes of records.
  *
- * HTTP/1.1, no Expect, no redirects, no proxy but a configured one. A connection is used again only
+ * What all requests have in common is es_http's. A connection is used again only
  * after an answer that was perfect: so the late answer to one request can never be taken for that
  * to another. Delivery thread.
  */
@@ -12,7 +12,7 @@
 #include "outputs/elasticsearch/es_answer.h"
 #include "outputs/elasticsearch/es_body.h"
 #include "outputs/elasticsearch/es_breaker.h"
-#include "outputs/elasticsearch/es_credentials.h"
+#include "outputs/elasticsearch/es_http.h"
 #include "outputs/elasticsearch/es_limit.h"
 
 #include <curl/curl.h>
@@ -21,9 +21,9 @@ struct es_batch;
 struct es_hosts;
 
 struct es_host {
-    char *url;             /* owned; of _bulk, with its query, without user and password */
-    char *name;            /* owned; host:port, for logs and figures */
-    char *user, *password; /* owned; from the URL, or NULL */
+    struct es_address at;
+    char *url;        /* owned; of _bulk, with its query, without user and password */
+    const char *name; /* of at: host:port, for logs and figures */
     struct es_breaker breaker;
     struct es_limit limit;
     unsigned in_flight;
