@@ -13,25 +13,46 @@ static int help(const struct arguments *a);
 static int version(const struct arguments *a);
 
 static const struct command commands[] = {
-    {"run", "[-c FILE]", "the agent, in the foreground, its own log on standard error", true, 0, 0,
-     run},
-    {"check", "[-c FILE]",
-     "validates the configuration: silent and 0 when it holds, else 2 and one "
-     "FILE:LINE:COLUMN: what is wrong a line",
-     true, 0, 0, command_check},
-    {"config", "[-c FILE]", "the effective configuration, defaults included, passwords masked",
-     true, 0, 0, command_config},
-    {"status", "[-c FILE]", "the running agent's figures, what is wrong first", true, 0, 0,
-     command_status},
-    {"buffer", "status|verify|export DIR",
-     "reads a buffer without a running agent; export writes its undelivered documents as bulk "
-     "NDJSON",
-     false, 2, 2, command_buffer},
-    {"replay", "[-c FILE] [DEADLETTER...]",
-     "puts dead letters (all of them, or these files) back in front of the output", true, 0,
-     SIZE_MAX, command_replay},
-    {"help", "[COMMAND]", "this, or one command's part of it", false, 0, 1, help},
-    {"version", "", "the version", false, 0, 0, version},
+    {.name = "run",
+     .usage = "[-c FILE]",
+     .help = "the agent, in the foreground, its own log on standard error",
+     .takes_config = true,
+     .fn = run},
+    {.name = "check",
+     .usage = "[-c FILE]",
+     .help = "validates the configuration: silent and 0 when it holds, else 2 and one "
+             "FILE:LINE:COLUMN: what is wrong a line",
+     .takes_config = true,
+     .fn = command_check},
+    {.name = "config",
+     .usage = "[-c FILE]",
+     .help = "the effective configuration, defaults included, passwords masked",
+     .takes_config = true,
+     .fn = command_config},
+    {.name = "status",
+     .usage = "[-c FILE]",
+     .help = "the running agent's figures, what is wrong first",
+     .takes_config = true,
+     .fn = command_status},
+    {.name = "buffer",
+     .usage = "status|verify|export DIR",
+     .help = "reads a buffer without a running agent; export writes its undelivered documents as "
+             "bulk NDJSON",
+     .min_rest = 2,
+     .max_rest = 2,
+     .fn = command_buffer},
+    {.name = "replay",
+     .usage = "[-c FILE] [DEADLETTER...]",
+     .help = "puts dead letters (all of them, or these files) back in front of the output",
+     .takes_config = true,
+     .max_rest = SIZE_MAX,
+     .fn = command_replay},
+    {.name = "help",
+     .usage = "[COMMAND]",
+     .help = "this, or one command's part of it",
+     .max_rest = 1,
+     .fn = help},
+    {.name = "version", .usage = "", .help = "the version", .fn = version},
 };
 
 static const struct command *find(const char *name)
@@ -107,7 +128,7 @@ static int help(const struct arguments *a)
     c = find(a->rest[0]);
     if (!c)
         return unknown_command(a->rest[0]);
-    printf("barge %s %s\n    %s\n", c->name, c->usage, c->help);
+    printf("barge %s %s\n    %s\n%s", c->name, c->usage, c->help, c->details ? c->details : "");
     return EXIT_DONE;
 }
 
@@ -115,6 +136,59 @@ static int wrong_use(const struct command *c, const char *why, const char *what)
 {
     fprintf(stderr, "barge: %s%s\nusage: barge %s %s\n", why, what, c->name, c->usage);
     return EXIT_WRONG;
+}
+
+int commands_wrong_use(const char *name, const char *why, const char *what)
+{
+    return wrong_use(find(name), why, what);
+}
+
+const char *commands_option(const struct arguments *a, const char *name)
+{
+    for (size_t i = a->n_options; i > 0; i--)
+        if (strcmp(a->options[i - 1].name, name) == 0)
+            return a->options[i - 1].value;
+    return NULL;
+}
+
+/* The option called name (n bytes) of c as it stands in c->options, NULL when there is none. */
+static const char *find_option(const struct command *c, const char *name, size_t n)
+{
+    for (const char *p = c->options ? c->options : ""; *p;) {
+        size_t len = strcspn(p, " ");
+
+        if (n > 0 && strncmp(p, name, n) == 0 && (len == n || (len == n + 1 && p[n] == '=')))
+            return p;
+        p += len + (p[len] == ' ');
+    }
+    return NULL;
+}
+
+/* Takes the long option **p, and what follows it when that is its value: then *p is moved on.
+ * Returns 0, or the exit status. */
+static int take_option(const struct command *c, struct arguments *a, char ***p)
+{
+    char *arg = **p, *name = arg + 2, *equals = strchr(name, '=');
+    size_t n = equals ? (size_t)(equals - name) : strlen(name);
+    const char *o = strncmp(arg, "--", 2) == 0 ? find_option(c, name, n) : NULL;
+
+    if (!o)
+        return wrong_use(c, "unknown option ", arg);
+    if (a->n_options == COMMANDS_OPTIONS)
+        return wrong_use(c, "too many options: ", arg);
+    a->options[a->n_options].name = name;
+    a->options[a->n_options].value = "";
+    if (o[n] == '=') {
+        a->options[a->n_options].value = equals ? equals + 1 : *++*p;
+        if (!a->options[a->n_options].value)
+            return wrong_use(c, "a value is missing behind ", arg);
+    } else if (equals) {
+        return wrong_use(c, "this option takes no value: ", arg);
+    }
+    if (equals)
+        *equals = '\0';
+    a->n_options++;
+    return 0;
 }
 
 /* Runs c with what follows its name. Options may stand anywhere before a "--". */
@@ -138,7 +212,10 @@ static int run_command(const struct command *c, char **args)
             if (!a.config)
                 return wrong_use(c, "-c needs a FILE", "");
         } else {
-            return wrong_use(c, "unknown option ", arg);
+            int status = take_option(c, &a, &p);
+
+            if (status)
+                return status;
         }
     }
     args[a.n_rest] = NULL;

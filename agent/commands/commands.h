@@ -8,6 +8,7 @@
 #include "agent/base/base.h"
 
 #define COMMANDS_CONFIG "/etc/barge/barge.yaml" /* read when there is no -c and it is there */
+#define COMMANDS_OPTIONS 16                     /* that one call may have, -c left out */
 
 struct config;
 
@@ -16,6 +17,10 @@ struct arguments {
         *config; /* the file to read: of -c, else COMMANDS_CONFIG when it is there, else NULL */
     char **rest; /* what is neither command nor option; ends with NULL */
     size_t n_rest;
+    struct {
+        const char *name, *value; /* value: "" of an option that takes none */
+    } options[COMMANDS_OPTIONS];
+    size_t n_options;
 };
 
 struct command {
@@ -25,12 +30,22 @@ struct command {
     bool takes_config; /* -c FILE */
     size_t min_rest, max_rest;
     int (*fn)(const struct arguments *a); /* returns the exit status */
+    const char *options; /* its long ones, "since= json": = for those that take a value; or NULL */
+    const char *details; /* more lines of its help, each with its line feed; or NULL */
 };
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_WRONG = 2 }; /* the contract's exit statuses */
 
 /* The whole program: argv of main, its exit status. */
 int commands_main(int argc, char **argv);
+
+/* The value of a long option ("" for one that takes none), NULL when it was not given. Of several
+ * the last. */
+const char *commands_option(const struct arguments *a, const char *name);
+
+/* Says on standard error what is wrong with the use of the command called name, and how it is
+ * used. Returns EXIT_WRONG. */
+int commands_wrong_use(const char *name, const char *why, const char *what);
 
 /* The configuration of a->config, or NULL when it is wrong: the problems stand on standard error
  * then, one `FILE:LINE:COLUMN: what is wrong` a line. */
