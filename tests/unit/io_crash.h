@@ -97,7 +97,8 @@ static struct {
     off_t bad_from, bad_to; /* of segments: these bytes cannot be read */
     bool no_inodes;         /* no new file can be made, though there is room */
     uint64_t room; /* bytes that may still be written behind the files' ends; UINT64_MAX: no end */
-    uint64_t seed;
+    uint64_t seed; /* of the test's own choices: its one thread */
+    uint64_t dice_seed; /* of what an end leaves, whichever thread comes to it: under lock */
     /* The end: before the call that brings stop_in to 0 (or in the middle of it, where it is a
      * write). */
     uint64_t stop_in; /* 0: not asked for */
@@ -115,14 +116,34 @@ static struct {
         char text[32];
         unsigned n;
     } labels[CRASH_LABELS];
-} crash = {.lock = PTHREAD_MUTEX_INITIALIZER, .room = UINT64_MAX, .seed = 1};
+} crash = {.lock = PTHREAD_MUTEX_INITIALIZER, .room = UINT64_MAX, .seed = 1, .dice_seed = 1};
 
-static uint64_t crash_random(uint64_t below)
+static uint64_t crash_draw(uint64_t *seed, uint64_t below)
 {
-    crash.seed ^= crash.seed << 13;
-    crash.seed ^= crash.seed >> 7;
-    crash.seed ^= crash.seed << 17;
-    return crash.seed % below;
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 7;
+    *seed ^= *seed << 17;
+    return *seed % below;
+}
+
+/* For the test's choices; they are the same for the same seed, whatever other threads do. */
+static CRASH_UNUSED uint64_t crash_random(uint64_t below)
+{
+    return crash_draw(&crash.seed, below);
+}
+
+static uint64_t crash_dice(uint64_t below)
+{
+    return crash_draw(&crash.dice_seed, below);
+}
+
+/* Both generators anew. */
+static CRASH_UNUSED void crash_seed(uint64_t seed)
+{
+    crash.seed = seed * 0x9E3779B97F4A7C15ull | 1;
+    for (int i = 0; i < 10; i++)
+        crash_random(2);
+    crash.dice_seed = ~crash.seed | 1;
 }
 
 /* Whether a kernel ever gives this error for such a call. */
@@ -432,7 +453,7 @@ static CRASH_UNUSED void crash_set_room(uint64_t room)
 
 static bool crash_keep(enum crash_kind kind, uint64_t percent)
 {
-    return kind == CRASH_ALL_KEPT || (kind == CRASH_SOME_KEPT && crash_random(100) < percent);
+    return kind == CRASH_ALL_KEPT || (kind == CRASH_SOME_KEPT && crash_dice(100) < percent);
 }
 
 static void crash_put_file(const char *to, const char *path, const char *p, size_t n)
@@ -455,7 +476,7 @@ static void crash_write_out(const char *to, const char *path, ino_t ino,
     const struct crash_name *now = crash_find_inode(live, ino);
     struct crash_file *f = crash_file_of(ino);
     int fd = now ? crash_open_live(now->path) : -1;
-    size_t live_n = 0, n, run = kind == CRASH_SOME_KEPT && crash_random(2) ? CRASH_PAGE : 1;
+    size_t live_n = 0, n, run = kind == CRASH_SOME_KEPT && crash_dice(2) ? CRASH_PAGE : 1;
     char *bytes = NULL, *out;
     bool keep = false;
 
@@ -475,9 +496,9 @@ static void crash_write_out(const char *to, const char *path, ino_t ino,
         if ((f->dirty[s] && keep) || (f->lost[s] && kind == CRASH_ALL_KEPT)) {
             memcpy(out + at, bytes + at, m);
             if (crash.nonsense && kind == CRASH_SOME_KEPT && at >= f->durable_n &&
-                crash_random(40) == 0)
+                crash_dice(40) == 0)
                 for (size_t i = 0; i < m; i++)
-                    out[at + i] = (char)crash_random(256);
+                    out[at + i] = (char)crash_dice(256);
             n = n > at + m ? n : at + m;
         }
     }
@@ -610,12 +631,12 @@ static void crash_end_(const char *to, enum crash_kind kind)
 
     live.n = 0;
     crash_names_now(&live, "", true);
-    crash.cut = crash_random(UINT32_MAX);
+    crash.cut = crash_dice(UINT32_MAX);
     mkdir(to, 0700);
     if (kind == CRASH_KILLED)
         crash_kill_to(to, &live);
     else
-        crash_cut_folder(to, "", &live, kind, crash_random(101));
+        crash_cut_folder(to, "", &live, kind, crash_dice(101));
 }
 
 /* The same between calls. */

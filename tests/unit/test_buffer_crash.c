@@ -4,7 +4,8 @@
  * was not fsynced (whole, in any part) and that fails now and then. What a killed process had not
  * fsynced stays forgettable in the lives after it.
  * BUFFER_SEED=n runs one seed, BUFFER_SEEDS=n as many, from BUFFER_FIRST=n on; BUFFER_FAULTS=1
- * those on a failing disk alone. BUFFER_KEEP=folder gets what each life begins with.
+ * those on a failing disk alone, BUFFER_FAULTS=0 the others. BUFFER_KEEP=folder gets what each life
+ * begins with.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -315,6 +316,15 @@ static void turn(struct buffer *b, const char *dir, bool faults)
     assert_true(faults || fixture_bytes(dir) <= 2 << 20);
 }
 
+/* A copy of what is to be opened, for a look when that fails. */
+static void keep(const char *dir)
+{
+    const char *to = getenv("BUFFER_KEEP");
+
+    if (to && access(dir, F_OK) == 0)
+        fixture_copy(dir, to);
+}
+
 /* Opens what the life before left, again and again where that itself is ended. */
 static struct buffer *begin_life(const char *dir, const char *next)
 {
@@ -323,8 +333,7 @@ static struct buffer *begin_life(const char *dir, const char *next)
         struct buffer *b;
 
         end.buffer = NULL;
-        if (getenv("BUFFER_KEEP") && access(dir, F_OK) == 0)
-            fixture_copy(dir, getenv("BUFFER_KEEP"));
+        keep(dir);
         if (crash_random(3) == 0)
             crash_stop_at(1 + crash_random(20), crash_random(2), next, kind);
         b = open_it(dir);
@@ -389,9 +398,7 @@ static void run_seed(uint64_t seed, unsigned lives, bool faults)
 
     memset(&m, 0, sizeof m);
     memset(&end, 0, sizeof end);
-    crash.seed = seed * 0x9E3779B97F4A7C15ull | 1;
-    for (int i = 0; i < 10; i++)
-        crash_random(2);
+    crash_seed(seed);
     crash.on_stop = note_end;
     crash_start(dir);
     crash.nonsense = seed % 2;
@@ -401,6 +408,7 @@ static void run_seed(uint64_t seed, unsigned lives, bool faults)
         live(b, dir, next, faults);
     }
     crash.on_stop = NULL;
+    keep(dir);
     b = open_it(dir);
     take_stock(b);
     buffer_close(b);
@@ -424,17 +432,25 @@ static void run_seeds(unsigned lives, bool faults)
     }
 }
 
+static bool wanted(bool faults)
+{
+    const char *only = getenv("BUFFER_FAULTS");
+
+    return !only || (atoi(only) != 0) == faults;
+}
+
 static void test_lives(void **state)
 {
     (void)state;
-    if (!getenv("BUFFER_FAULTS"))
+    if (wanted(false))
         run_seeds(12, false);
 }
 
 static void test_lives_on_a_failing_disk(void **state)
 {
     (void)state;
-    run_seeds(12, true);
+    if (wanted(true))
+        run_seeds(12, true);
 }
 
 /* A life of a few turns, ended at its nth call that changes the disk (in the middle of it, when
@@ -447,7 +463,7 @@ static bool run_point(uint64_t n, bool half, enum crash_kind kind)
 
     memset(&m, 0, sizeof m);
     memset(&end, 0, sizeof end);
-    crash.seed = n * 0x9E3779B97F4A7C15ull | 1;
+    crash_seed(n);
     crash_start(dir);
     crash.on_stop = note_end;
     snprintf(next, sizeof next, "%.200s-next", dir);

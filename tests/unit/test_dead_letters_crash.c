@@ -186,9 +186,7 @@ static void run_seed(uint64_t seed, bool faults)
     char *dir = fixture_dir(), next[256];
 
     memset(&m, 0, sizeof m);
-    crash.seed = seed * 0x9E3779B97F4A7C15ull | 1;
-    for (int i = 0; i < 10; i++)
-        crash_random(2);
+    crash_seed(seed);
     mkdir(dir, 0700);
     crash.on_stop = note_end;
     crash_start(dir);
