@@ -312,8 +312,9 @@ static void adopt_spare(struct buffer *b)
         return;
     }
     /* After a crash it may hold what was to become a segment, or did: none of that may turn up
-     * behind another one's records. */
-    if (st.st_size > 0 && io_truncate(fd, 0) < 0) {
+     * behind another one's records. And where it did, its new name may be there beside the old one:
+     * then this is that segment. */
+    if (st.st_nlink > 1 || (st.st_size > 0 && io_truncate(fd, 0) < 0)) {
         io_close(fd);
         io_unlink(b->dir, BUFFER_SPARE_NAME);
         return;

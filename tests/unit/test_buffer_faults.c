@@ -11,6 +11,7 @@
 #include "tests/unit/io_crash.h"
 
 #include "agent/base/log.h"
+#include "agent/buffer/buffer_format.h"
 #include "agent/buffer/buffer_state.h"
 
 #define DOC 500
@@ -524,6 +525,57 @@ static void test_failed_fsync_is_not_believed_after_a_kill(void **state)
     fixture_done(dir);
 }
 
+struct copy {
+    struct buffer *b;
+    uint64_t renames, dir_syncs; /* before it */
+};
+
+static bool copy_was_named(void *arg)
+{
+    const struct copy *before = arg;
+
+    buffer_commit(before->b);
+    /* The next segment's name and the copy's; and the folder for the copy, or for what is behind.
+     */
+    return calls(CRASH_RENAME) >= before->renames + 2 && calls(CRASH_DIR_SYNC) > before->dir_syncs;
+}
+
+/* A copy has its segment's name only when the folder is fsynced: until then nothing in it counts as
+ * durable. */
+static void test_copy_counts_by_its_name(void **state)
+{
+    char *dir = fixture_dir(), cut[256];
+    struct buffer_point record;
+    struct buffer_cursor c;
+    struct buffer *b;
+    struct copy copy;
+    (void)state;
+
+    crash_start(dir);
+    b = fixture_open(dir, 16 << 20, 0);
+    assert_true(fixture_wait(all_durable, b));
+    copy = (struct copy){b, calls(CRASH_RENAME), calls(CRASH_DIR_SYNC)};
+    crash_fail(CRASH_SYNC, 1, EIO, false);
+    crash_fail(CRASH_DIR_SYNC, 1, EIO, true);
+    assert_true(fixture_append(b, BUFFER_CANNOT_WAIT, 0, 0, DOC));
+    assert_int_equal(buffer_commit(b), 0);
+    record = buffer_end(b);
+    assert_true(fixture_wait(copy_was_named, &copy));
+    assert_true(buffer_point_before(buffer_durable(b), record));
+    snprintf(cut, sizeof cut, "%.200s-cut", dir);
+    crash_no_faults();
+    buffer_close(b); /* makes the copy */
+    crash_cut(cut, CRASH_NOTHING_KEPT);
+    fixture_remove(dir);
+    assert_int_equal(rename(cut, dir), 0);
+    crash_start(dir);
+    b = fixture_open(dir, 16 << 20, 0);
+    c = buffer_frontier(b);
+    assert_int_equal(read_from(b, &c, 0), 1);
+    buffer_close(b);
+    fixture_done(dir);
+}
+
 /* Of a segment whose fsync had failed the power took what was not durable, which was delivered: it
  * does not keep what comes behind it from becoming durable. */
 static void test_suspect_segment_that_is_cut(void **state)
@@ -871,6 +923,131 @@ static void test_undeletable(void **state)
     fixture_done(dir);
 }
 
+/* ---- what a life finds of the one before ---- */
+
+/* Numbers of segments of which nothing reached the disk are not used again: their bytes may turn up
+ * in other files, and would verify there. */
+static void test_a_number_is_never_used_again(void **state)
+{
+    char *dir = fixture_dir(), killed[256], path[400], before[256][64], after[256][64];
+    struct buffer *b;
+    size_t n;
+    (void)state;
+
+    crash_start(dir);
+    b = fixture_open(dir, 16 << 20, 8 << 10);
+    fill(b, 300, 10);
+    n = fixture_list(dir, ".seg", before);
+    assert_true(n > 4);
+    snprintf(killed, sizeof killed, "%.200s-killed", dir);
+    fixture_copy(dir, killed);
+    buffer_close(b);
+    for (size_t i = 0; i < n; i++) {
+        snprintf(path, sizeof path, "%s/%s", killed, before[i]);
+        assert_int_equal(unlink(path), 0);
+    }
+    crash_start(killed);
+    b = fixture_open(killed, 16 << 20, 8 << 10);
+    assert_int_equal(fixture_list(killed, ".seg", after), 1);
+    assert_true(strcmp(after[0], before[n - 1]) > 0);
+    buffer_close(b);
+    fixture_done(dir);
+}
+
+/* The spare file of a life that was killed while it made a segment of it: nothing of what it holds
+ * stands behind the records of the next segment, or takes room that nobody counts. */
+static void test_a_spare_file_holds_nothing_of_before(void **state)
+{
+    char *dir = fixture_dir(), path[256], names[256][64];
+    struct stat st;
+    struct buffer *b;
+    (void)state;
+
+    crash_start(dir);
+    buffer_close(fixture_open(dir, 16 << 20, 0));
+    snprintf(path, sizeof path, "%.200s/spare", dir);
+    assert_int_equal(truncate(path, 1 << 20), 0);
+    crash_start(dir);
+    b = fixture_open(dir, 16 << 20, 0);
+    buffer_close(b);
+    for (size_t n = fixture_list(dir, ".seg", names); n-- > 0;) {
+        snprintf(path, sizeof path, "%.180s/%s", dir, names[n]);
+        assert_int_equal(stat(path, &st), 0);
+        assert_true(st.st_size < 1 << 20);
+    }
+    fixture_done(dir);
+}
+
+/* A power cut in the middle of the renaming left a segment both names: it is not emptied for being
+ * the spare file, too. */
+static void test_a_spare_file_that_is_a_segment(void **state)
+{
+    char *dir = fixture_dir(), spare[256], path[256], names[256][64];
+    struct buffer_cursor c;
+    struct buffer *b;
+    (void)state;
+
+    crash_start(dir);
+    b = fixture_open(dir, 16 << 20, 0);
+    fill(b, 100, 10);
+    buffer_close(b);
+    assert_int_equal(fixture_list(dir, ".seg", names), 1);
+    snprintf(spare, sizeof spare, "%.200s/spare", dir);
+    snprintf(path, sizeof path, "%.180s/%s", dir, names[0]);
+    assert_int_equal(unlink(spare), 0);
+    assert_int_equal(link(path, spare), 0);
+    crash_start(dir);
+    b = fixture_open(dir, 16 << 20, 0);
+    c = buffer_frontier(b);
+    assert_int_equal(read_from(b, &c, 0), 100);
+    buffer_close(b);
+    fixture_done(dir);
+}
+
+/* ---- when room comes back ---- */
+
+/* Nothing is written any more: all that opening and appending brought about is done. */
+static bool is_quiet(void *arg)
+{
+    uint64_t *seen = arg, now = 0;
+
+    pthread_mutex_lock(&crash.lock);
+    for (int kind = 0; kind < CRASH_CHANGES; kind++)
+        now += crash.calls[kind];
+    pthread_mutex_unlock(&crash.lock);
+    if (now == *seen)
+        return true;
+    *seen = now;
+    usleep(150000);
+    return false;
+}
+
+/* The host's free space is what ran out, and comes back: whoever waits is told, though nothing else
+ * happens in the buffer. */
+static void test_free_space_is_looked_at_again(void **state)
+{
+    char *dir = fixture_dir();
+    struct buffer_options o = {
+        .dir = dir, .max_bytes = 16 << 20, .min_free_bytes = 1 << 20, .on_room = count_room};
+    struct buffer *b;
+    struct error e;
+    uint64_t seen = 0;
+    (void)state;
+
+    crash_start(dir);
+    b = buffer_open(&o, NULL, &e);
+    assert_non_null(b);
+    crash_set_room(1 << 20);
+    assert_true(fixture_wait(is_quiet, &seen));
+    assert_false(buffer_has_room(b, BUFFER_CAN_WAIT, 1));
+    rooms = 0;
+    crash_no_faults();
+    assert_true(fixture_wait(room_was_told, NULL));
+    assert_true(fixture_wait(writes_again, b));
+    buffer_close(b);
+    fixture_done(dir);
+}
+
 /* A start reads the heads of durable segments, and not their records. */
 static void test_start_reads_little(void **state)
 {
@@ -904,6 +1081,7 @@ int main(void)
         cmocka_unit_test(test_nothing_is_deleted_behind_the_states_back),
         cmocka_unit_test(test_every_call_fails_once),
         cmocka_unit_test(test_failed_fsync_is_not_believed_after_a_kill),
+        cmocka_unit_test(test_copy_counts_by_its_name),
         cmocka_unit_test(test_state_whose_fsync_failed_is_replaced),
         cmocka_unit_test(test_suspect_segment_that_is_cut),
         cmocka_unit_test(test_state_before_the_first_segment),
@@ -912,6 +1090,10 @@ int main(void)
         cmocka_unit_test(test_hanging_fsync),
         cmocka_unit_test(test_refusing_disk_is_tried_again),
         cmocka_unit_test(test_undeletable),
+        cmocka_unit_test(test_a_number_is_never_used_again),
+        cmocka_unit_test(test_a_spare_file_holds_nothing_of_before),
+        cmocka_unit_test(test_a_spare_file_that_is_a_segment),
+        cmocka_unit_test(test_free_space_is_looked_at_again),
         cmocka_unit_test(test_start_reads_little),
     };
 
