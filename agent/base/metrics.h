@@ -64,6 +64,8 @@ enum metric_kind { METRIC_COUNTER, METRIC_GAUGE };
     X(M_GELF_UNDECODABLE, COUNTER, "inputs.gelf.undecodable",                                      \
       "datagrams that do not inflate, or inflate beyond inputs.gelf.max_message")                  \
     X(M_GELF_CONNECTIONS, GAUGE, "inputs.gelf.connections", "open streams")                        \
+    X(M_PARSE_FAILED, COUNTER, "parsers.failed",                                                   \
+      "messages that are not in the format that was chosen for them")                              \
     X(M_BUFFER_BYTES, GAUGE, "buffer.bytes", "bytes of buffer files")                              \
     X(M_BUFFER_MAX, GAUGE, "buffer.max_bytes", "buffer.max_size")                                  \
     X(M_BUFFER_SEGMENTS, GAUGE, "buffer.segments", "buffer files")                                 \

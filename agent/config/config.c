@@ -23,10 +23,18 @@ struct place {
     unsigned line, column; /* 0: the file does not mention it */
 };
 
+/* Where the file has a key of an item. */
+struct item_place {
+    char *path; /* "parsers[2].pattern" */
+    struct place at;
+};
+
 /* What config_load hands out, with the places that later checks name. */
 struct loaded {
     struct config config;
     struct place *places; /* by row of the table */
+    struct item_place *item_places;
+    size_t n_item_places;
 };
 
 struct load {
@@ -39,14 +47,28 @@ static struct loaded *loaded_of(const struct config *c)
     return (struct loaded *)((char *)(uintptr_t)c - offsetof(struct loaded, config));
 }
 
-static void *member(struct config *c, const struct setting *s)
+/* A setting in a struct: of the table in struct config, of an item's keys in the item. path is how
+ * problems name it. */
+struct slot {
+    void *base;
+    const struct setting *s;
+    const char *path;
+};
+
+static void *member(const void *base, const struct setting *s)
 {
-    return (char *)c + s->at;
+    return (char *)(uintptr_t)base + s->at;
 }
 
 static struct place *place_of(struct loaded *l, const struct setting *s)
 {
     return &l->places[s - config_table];
+}
+
+static void note_item_place(struct loaded *l, const char *path, struct place at)
+{
+    l->item_places = base_realloc(l->item_places, (l->n_item_places + 1) * sizeof *l->item_places);
+    l->item_places[l->n_item_places++] = (struct item_place){base_strdup(path), at};
 }
 
 /* ---- storing ---- */
@@ -142,12 +164,12 @@ static int set_choice(void *to, const struct setting *s, const char *text, struc
     return rc;
 }
 
-/* Makes one text the value of a setting. -1 with *why; the setting then has its former or a
- * senseless value, but one that can be freed. */
-static int set_scalar(struct config *c, const struct setting *s, const char *text,
-                      struct error *why)
+/* Makes one text the value of a setting of the struct base. -1 with *why; the setting then has its
+ * former or a senseless value, but one that can be freed. */
+static int set_scalar(void *base, const struct setting *s, const char *text, struct error *why)
 {
-    void *to = s->at == SETTING_NOWHERE ? NULL : member(c, s);
+    void *to = s->at == SETTING_NOWHERE ? NULL : member(base, s);
+    struct config *c = base; /* of the types that only the table has */
 
     if (s->check && s->check(text, why) < 0)
         return -1;
@@ -188,6 +210,7 @@ static int set_scalar(struct config *c, const struct setting *s, const char *tex
     case SET_MASKED_LIST:
     case SET_JSON_MAP:
     case SET_TEXT_MAP:
+    case SET_ITEMS:
     case SET_ANY:
         break;
     }
@@ -221,49 +244,80 @@ static bool is_map(const struct setting *s)
     return s->type == SET_JSON_MAP || s->type == SET_TEXT_MAP;
 }
 
-static void set_defaults(struct config *c)
+static void set_default(void *base, const struct setting *s)
 {
-    for (size_t i = 0; i < config_table_size; i++) {
-        const struct setting *s = &config_table[i];
-        struct error why;
+    struct error why;
 
-        if (s->at == SETTING_NOWHERE)
-            continue;
-        if (is_map(s)) {
-            *(struct field_pair **)member(c, s) = base_calloc(1, sizeof(struct field_pair));
-        } else if (is_list(s)) {
-            char **list = base_calloc(2, sizeof *list);
+    if (s->at == SETTING_NOWHERE)
+        return;
+    if (is_map(s)) {
+        *(struct field_pair **)member(base, s) = base_calloc(1, sizeof(struct field_pair));
+    } else if (s->type == SET_ITEMS) {
+        *(void ***)member(base, s) = base_calloc(1, sizeof(void *));
+    } else if (is_list(s)) {
+        char **list = base_calloc(2, sizeof *list);
 
-            if (*s->text)
-                list[0] = base_strdup(s->text);
-            *(char ***)member(c, s) = list;
-        } else {
-            int rc = set_scalar(c, s, s->text, &why);
+        if (s->text && *s->text)
+            list[0] = base_strdup(s->text);
+        *(char ***)member(base, s) = list;
+    } else if (!s->text) {
+        set_string(member(base, s), "");
+    } else {
+        int rc = set_scalar(base, s, s->text, &why);
 
-            ASSERT(rc == 0);
-        }
+        ASSERT(rc == 0);
     }
 }
 
-void config_free(struct config *c)
+static void set_defaults(void *base, const struct setting *table, size_t n)
 {
-    if (!c)
-        return;
-    for (size_t i = 0; i < config_table_size; i++) {
-        const struct setting *s = &config_table[i];
+    for (size_t i = 0; i < n; i++)
+        set_default(base, &table[i]);
+}
+
+static void items_free(const struct setting_items *items, void **list);
+
+static void free_values(void *base, const struct setting *table, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct setting *s = &table[i];
 
         if (s->at == SETTING_NOWHERE)
             continue;
         if (is_map(s))
-            pairs_free(*(struct field_pair **)member(c, s));
+            pairs_free(*(struct field_pair **)member(base, s));
         else if (is_list(s))
-            list_free(*(char ***)member(c, s));
+            list_free(*(char ***)member(base, s));
+        else if (s->type == SET_ITEMS)
+            items_free(s->items, *(void ***)member(base, s));
         else if (s->type == SET_STRING || s->type == SET_FILE || s->type == SET_MASKED ||
                  s->type == SET_START)
-            free(*(char **)member(c, s));
+            free(*(char **)member(base, s));
     }
-    free(loaded_of(c)->places);
-    free(loaded_of(c));
+}
+
+static void items_free(const struct setting_items *items, void **list)
+{
+    for (size_t i = 0; list[i]; i++) {
+        free_values(list[i], items->keys, items->n_keys);
+        free(list[i]);
+    }
+    free(list);
+}
+
+void config_free(struct config *c)
+{
+    struct loaded *l;
+
+    if (!c)
+        return;
+    l = loaded_of(c);
+    free_values(c, config_table, config_table_size);
+    for (size_t i = 0; i < l->n_item_places; i++)
+        free(l->item_places[i].path);
+    free(l->item_places);
+    free(l->places);
+    free(l);
 }
 
 /* ---- suggestions ---- */
@@ -386,13 +440,14 @@ static void add_wrong(struct load *l, const struct config_node *n, const char *p
     config_problem_add(l->problems, n->line, n->column, "%s: %s", path, what);
 }
 
-static void set_list(struct load *l, const struct setting *s, const struct config_node *n)
+static void set_list(struct load *l, const struct slot *slot, const struct config_node *n)
 {
-    char ***to = s->at == SETTING_NOWHERE ? NULL : member(&l->to->config, s), **list;
+    const struct setting *s = slot->s;
+    char ***to = s->at == SETTING_NOWHERE ? NULL : member(slot->base, s), **list;
     size_t count = 0, before = l->problems->n;
 
     if (n->kind != NODE_LIST) {
-        add_wrong(l, n, s->path, "a list is needed; write [one, two], or [] for none");
+        add_wrong(l, n, slot->path, "a list is needed; write [one, two], or [] for none");
         return;
     }
     for (const struct config_node *e = n->child; e; e = e->next)
@@ -403,9 +458,9 @@ static void set_list(struct load *l, const struct setting *s, const struct confi
         struct error why;
 
         if (e->kind != NODE_SCALAR)
-            add_wrong(l, e, s->path, "a list of plain values is needed");
+            add_wrong(l, e, slot->path, "a list of plain values is needed");
         else if (s->check && s->check(e->text, &why) < 0)
-            add_wrong(l, e, s->path, why.text);
+            add_wrong(l, e, slot->path, why.text);
         else
             list[count++] = base_strdup(e->text);
     }
@@ -473,20 +528,20 @@ struct pairs {
 };
 
 /* Takes value over. */
-static void add_pair(struct load *l, const struct setting *s, const struct config_node *n,
+static void add_pair(struct load *l, const struct slot *slot, const struct config_node *n,
                      const char *name, char *value, struct pairs *to)
 {
     struct error why;
 
-    if (s->check_key(name, &why) < 0) {
-        config_problem_add(l->problems, n->key_line, n->key_column, "%s: %s", s->path, why.text);
+    if (slot->s->check_key(name, &why) < 0) {
+        config_problem_add(l->problems, n->key_line, n->key_column, "%s: %s", slot->path, why.text);
         free(value);
         return;
     }
     for (size_t i = 0; i < to->n; i++) {
         if (strcmp(to->list[i].name, name) == 0) {
             config_problem_add(l->problems, n->key_line, n->key_column,
-                               "%s: %.60s is set twice; remove one", s->path, name);
+                               "%s: %.60s is set twice; remove one", slot->path, name);
             free(value);
             return;
         }
@@ -497,7 +552,7 @@ static void add_pair(struct load *l, const struct setting *s, const struct confi
 }
 
 /* Maps within the map become dotted names: {labels: {team: a}} is labels.team. */
-static void add_pairs(struct load *l, const struct setting *s, const struct config_node *n,
+static void add_pairs(struct load *l, const struct slot *slot, const struct config_node *n,
                       const char *prefix, struct pairs *to)
 {
     for (const struct config_node *e = n->child; e; e = e->next) {
@@ -506,33 +561,33 @@ static void add_pairs(struct load *l, const struct setting *s, const struct conf
 
         strbuf_printf(&name, "%s%s%s", prefix, *prefix ? "." : "", e->key);
         if (e->kind == NODE_MAP && name.n <= PATH_BYTES) {
-            add_pairs(l, s, e, name.p, to);
-        } else if (s->type == SET_JSON_MAP) {
+            add_pairs(l, slot, e, name.p, to);
+        } else if (slot->s->type == SET_JSON_MAP) {
             struct strbuf json = {0};
 
             add_json(&json, e);
-            add_pair(l, s, e, name.p, json.p, to);
+            add_pair(l, slot, e, name.p, json.p, to);
         } else if (e->kind != NODE_SCALAR) {
-            add_wrong(l, e, s->path, "one word is needed");
-        } else if (s->check(e->text, &why) < 0) {
-            add_wrong(l, e, s->path, why.text);
+            add_wrong(l, e, slot->path, "one word is needed");
+        } else if (slot->s->check(e->text, &why) < 0) {
+            add_wrong(l, e, slot->path, why.text);
         } else {
-            add_pair(l, s, e, name.p, base_strdup(e->text), to);
+            add_pair(l, slot, e, name.p, base_strdup(e->text), to);
         }
         strbuf_fini(&name);
     }
 }
 
-static void set_map(struct load *l, const struct setting *s, const struct config_node *n)
+static void set_map(struct load *l, const struct slot *slot, const struct config_node *n)
 {
-    struct field_pair **to = member(&l->to->config, s);
+    struct field_pair **to = member(slot->base, slot->s);
     struct pairs pairs = {0};
 
     if (n->kind != NODE_MAP) {
-        add_wrong(l, n, s->path, "pairs are needed; write {name: value}, or {} for none");
+        add_wrong(l, n, slot->path, "pairs are needed; write {name: value}, or {} for none");
         return;
     }
-    add_pairs(l, s, n, "", &pairs);
+    add_pairs(l, slot, n, "", &pairs);
     if (pairs.list) {
         pairs_free(*to);
         *to = pairs.list;
@@ -556,28 +611,155 @@ static bool asks_for_later(const struct setting *s, const struct config_node *n)
     return n->child != NULL;
 }
 
-static void set_setting(struct load *l, const struct setting *s, const struct config_node *n)
+static void set_items(struct load *l, const struct slot *slot, const struct config_node *n);
+
+static void set_value(struct load *l, const struct slot *slot, const struct config_node *n)
 {
-    struct place *place = place_of(l->to, s);
+    const struct setting *s = slot->s;
     struct error why;
 
-    *place = (struct place){n->line, n->column};
-    if (asks_for_later(s, n)) {
-        add_wrong(l, n, s->path, "this version does not have it yet; remove it");
-        return;
-    }
-    if (is_null(n) || s->type == SET_ANY)
-        return;
     if (is_list(s)) {
-        set_list(l, s, n);
+        set_list(l, slot, n);
     } else if (is_map(s)) {
-        set_map(l, s, n);
+        set_map(l, slot, n);
+    } else if (s->type == SET_ITEMS) {
+        set_items(l, slot, n);
     } else if (n->kind != NODE_SCALAR) {
-        add_wrong(l, n, s->path, "one value is needed here, not a list and not keys");
-    } else if (set_scalar(&l->to->config, s, n->text, &why) < 0) {
-        add_wrong(l, n, s->path, why.text);
+        add_wrong(l, n, slot->path, "one value is needed here, not a list and not keys");
+    } else if (set_scalar(slot->base, s, n->text, &why) < 0) {
+        add_wrong(l, n, slot->path, why.text);
     }
 }
+
+static void set_setting(struct load *l, const struct setting *s, const struct config_node *n)
+{
+    *place_of(l->to, s) = (struct place){n->line, n->column};
+    if (asks_for_later(s, n))
+        add_wrong(l, n, s->path, "this version does not have it yet; remove it");
+    else if (!is_null(n) && s->type != SET_ANY)
+        set_value(l, &(struct slot){&l->to->config, s, s->path}, n);
+}
+
+/* ---- lists of maps ---- */
+
+static const struct setting *find_key(const struct setting_items *items, const char *name)
+{
+    for (size_t i = 0; i < items->n_keys; i++)
+        if (strcmp(items->keys[i].path, name) == 0)
+            return &items->keys[i];
+    return NULL;
+}
+
+static void add_unknown_key(struct load *l, const struct setting_items *items,
+                            const struct config_node *e, const char *path)
+{
+    size_t best_distance = SIZE_MAX, enough = MAX(2u, strlen(e->key) / 3);
+    const char *best = "";
+    struct strbuf hint = {0};
+
+    for (size_t i = 0; i < items->n_keys; i++) {
+        size_t d = distance(e->key, items->keys[i].path);
+
+        if (d < best_distance) {
+            best_distance = d;
+            best = items->keys[i].path;
+        }
+    }
+    if (best_distance <= enough && best_distance < strlen(e->key))
+        strbuf_printf(&hint, "did you mean %s?", best);
+    else
+        for (size_t i = 0; i < items->n_keys; i++)
+            strbuf_printf(&hint, "%s%s", i ? ", " : "there are ", items->keys[i].path);
+    config_problem_add(l->problems, e->key_line, e->key_column, "unknown key %.60s in %s; %s",
+                       e->key, path, hint.p);
+    strbuf_fini(&hint);
+}
+
+/* The keys of one map into the struct item. Returns which of them the file has. */
+static uint64_t read_keys(struct load *l, const struct setting_items *items, void *item,
+                          const struct config_node *n, const char *path)
+{
+    uint64_t given = 0;
+
+    for (const struct config_node *e = n->child; e; e = e->next) {
+        const struct setting *s = find_key(items, e->key);
+        char whole[2 * PATH_BYTES];
+
+        if (!s) {
+            add_unknown_key(l, items, e, path);
+            continue;
+        }
+        snprintf(whole, sizeof whole, "%s.%s", path, s->path);
+        note_item_place(l->to, whole, (struct place){e->line, e->column});
+        if (is_null(e))
+            continue;
+        given |= 1ull << (s - items->keys);
+        set_value(l, &(struct slot){item, s, whole}, e);
+    }
+    return given;
+}
+
+static const struct config_node *child_named(const struct config_node *n, const char *key)
+{
+    const struct config_node *e = n->child;
+
+    while (e && strcmp(e->key, key) != 0)
+        e = e->next;
+    return e;
+}
+
+static void *read_item(struct load *l, const struct setting_items *items,
+                       const struct config_node *n, const char *path)
+{
+    struct setting_item item;
+    size_t before = l->problems->n, key = SIZE_MAX;
+    void *p = base_calloc(1, items->size);
+    struct error why;
+
+    note_item_place(l->to, path, (struct place){n->line, n->column});
+    set_defaults(p, items->keys, items->n_keys);
+    item = (struct setting_item){p, read_keys(l, items, p, n, path)};
+    if (l->problems->n > before || !items->check || items->check(&item, &key, &why) == 0)
+        return p;
+    if (key == SIZE_MAX) {
+        add_wrong(l, n, path, why.text);
+    } else {
+        const struct config_node *e = child_named(n, items->keys[key].path);
+        char whole[2 * PATH_BYTES];
+
+        snprintf(whole, sizeof whole, "%s.%s", path, items->keys[key].path);
+        add_wrong(l, e ? e : n, whole, why.text);
+    }
+    return p;
+}
+
+static void set_items(struct load *l, const struct slot *slot, const struct config_node *n)
+{
+    const struct setting_items *items = slot->s->items;
+    void ***to = member(slot->base, slot->s);
+    size_t count = 0, i = 0;
+
+    if (n->kind != NODE_LIST) {
+        add_wrong(l, n, slot->path, "a list is needed; write - {…} a line, or [] for none");
+        return;
+    }
+    for (const struct config_node *e = n->child; e; e = e->next)
+        count++;
+    items_free(items, *to);
+    *to = base_calloc(count + 1, sizeof **to);
+    count = 0;
+    for (const struct config_node *e = n->child; e; e = e->next, i++) {
+        char path[PATH_BYTES];
+
+        snprintf(path, sizeof path, "%s[%zu]", slot->path, i);
+        if (e->kind == NODE_MAP)
+            (*to)[count++] = read_item(l, items, e, path);
+        else
+            add_wrong(l, e, path, "keys are needed; write {key: value, …}");
+    }
+}
+
+/* ---- sections ---- */
 
 /* A section that is given as one word: `docker: off`. */
 static void set_switch(struct load *l, const struct setting *s, const struct config_node *n)
@@ -726,7 +908,7 @@ struct config *config_parse(struct bytes yaml, struct config_problems *problems)
 
     *problems = (struct config_problems){0};
     l.to->places = base_calloc(config_table_size, sizeof *l.to->places);
-    set_defaults(&l.to->config);
+    set_defaults(&l.to->config, config_table, config_table_size);
     root = config_node_parse(yaml, problems);
     if (root && root->kind == NODE_MAP) {
         read_section(&l, root, "");
@@ -791,36 +973,67 @@ static bool can_read(const char *path)
     return fd >= 0;
 }
 
+static void check_file(const char *file, const char *path, struct place at,
+                       struct config_problems *problems)
+{
+    if (*file && !can_read(file))
+        config_problem_add(problems, at.line, at.column, "%s: %.200s cannot be read: %s", path,
+                           file, strerror(errno));
+}
+
+static struct place item_place(const struct loaded *l, const char *path)
+{
+    for (size_t i = 0; i < l->n_item_places; i++)
+        if (strcmp(l->item_places[i].path, path) == 0)
+            return l->item_places[i].at;
+    return (struct place){0};
+}
+
+static void check_item_files(const struct loaded *l, const struct setting *s,
+                             struct config_problems *problems)
+{
+    void **list = *(void ***)member(&l->config, s);
+
+    for (size_t i = 0; list[i]; i++)
+        for (size_t k = 0; k < s->items->n_keys; k++) {
+            const struct setting *key = &s->items->keys[k];
+            char path[2 * PATH_BYTES];
+
+            if (key->type != SET_FILE)
+                continue;
+            snprintf(path, sizeof path, "%s[%zu].%s", s->path, i, key->path);
+            check_file(*(char **)member(list[i], key), path, item_place(l, path), problems);
+        }
+}
+
 bool config_check_files(const struct config *c, struct config_problems *problems)
 {
+    const struct loaded *l = loaded_of(c);
+
     *problems = (struct config_problems){0};
     for (size_t i = 0; i < config_table_size; i++) {
         const struct setting *s = &config_table[i];
-        const struct place *p = &loaded_of(c)->places[i];
-        const char *path;
 
-        if (s->type != SET_FILE)
-            continue;
-        path = *(char **)member((struct config *)(uintptr_t)c, s);
-        if (*path && !can_read(path))
-            config_problem_add(problems, p->line, p->column, "%s: %.200s cannot be read: %s",
-                               s->path, path, strerror(errno));
+        if (s->type == SET_FILE)
+            check_file(*(char **)member(c, s), s->path, l->places[i], problems);
+        else if (s->type == SET_ITEMS)
+            check_item_files(l, s, problems);
     }
     return problems->n == 0;
 }
 
 void config_refuse(const struct config *c, const char *text, struct config_problems *problems)
 {
+    struct loaded *l = loaded_of(c);
     char path[PATH_BYTES];
     const struct setting *s;
-    struct place nowhere = {0}, *p = &nowhere;
+    struct place p;
 
     *problems = (struct config_problems){0};
     snprintf(path, sizeof path, "%.*s", (int)strcspn(text, ":"), text);
     s = config_table_find(path);
-    if (s)
-        p = place_of(loaded_of(c), s);
-    config_problem_add(problems, p->line, p->column, "%s", text);
+    p = s ? *place_of(l, s) : item_place(l, path);
+    config_problem_add(problems, p.line, p.column, "%s", text);
 }
 
 void config_problems_fini(struct config_problems *problems)

@@ -37,6 +37,21 @@ struct field_pair {
                     for convert */
 };
 
+enum parser_kind { PARSER_AUTO, PARSER_JSON, PARSER_TEXT };
+
+/* How the text of a message is read. */
+struct parser_settings {
+    unsigned kind; /* enum parser_kind */
+};
+
+/* Which containers a parser is for: all of what is not "" must fit. */
+struct parser_rule {
+    char *container; /* name, with * */
+    char *image;     /* as the user called it, with * */
+    char *label;     /* name=value, with * in the value */
+    struct parser_settings parser;
+};
+
 struct enrich_settings {
     char *service;             /* "auto", or a fixed name */
     char **request_id_keys;    /* tried before the built-in ones */
@@ -98,6 +113,7 @@ struct config {
     uint64_t shutdown_timeout_ms;
     struct docker_settings docker;
     struct gelf_settings gelf;
+    struct parser_rule **parsers; /* in their order: the first that fits counts */
     struct enrich_settings enrich;
     struct buffer_settings buffer;
     struct dead_letter_settings dead_letters;
@@ -133,7 +149,8 @@ struct config *config_parse(struct bytes yaml, struct config_problems *problems)
  * problems, set anew, says which cannot. c must come from config_load or config_parse. */
 bool config_check_files(const struct config *c, struct config_problems *problems);
 /* What another module says against a setting of c, in a text that begins with the setting's path
- * and a colon, as the one problem of problems, set anew. */
+ * and a colon ("buffer.sync: …", "parsers[2].pattern: …": items count from 0), as the one problem
+ * of problems, set anew. */
 void config_refuse(const struct config *c, const char *text, struct config_problems *problems);
 void config_problems_fini(struct config_problems *problems);
 void config_free(struct config *c);

@@ -65,9 +65,13 @@ static void add_map(struct strbuf *to, const struct setting *s, const struct fie
     strbuf_add_char(to, '}');
 }
 
-static void add_value(struct strbuf *to, const struct config *c, const struct setting *s)
+static void add_items(struct strbuf *to, const struct setting *s, void *const *list);
+
+/* A setting of the struct base. */
+static void add_value(struct strbuf *to, const void *base, const struct setting *s)
 {
-    const void *at = (const char *)c + s->at;
+    const void *at = (const char *)base + s->at;
+    const struct config *c = base; /* of the types that only the table has */
 
     switch (s->type) {
     case SET_STRING:
@@ -120,9 +124,81 @@ static void add_value(struct strbuf *to, const struct config *c, const struct se
     case SET_SWITCH:
         strbuf_add_str(to, "off");
         break;
+    case SET_ITEMS:
+        add_items(to, s, *(void **const *)at);
+        break;
     case SET_ANY:
         break;
     }
+}
+
+/* Whether an item is as if it had not been asked for. */
+static bool says_nothing(const void *item, const struct setting *s)
+{
+    const void *at = (const char *)item + s->at;
+
+    switch (s->type) {
+    case SET_STRING:
+    case SET_FILE:
+    case SET_MASKED:
+        return !**(char *const *)at;
+    case SET_LIST:
+    case SET_MASKED_LIST:
+        return !**(char **const *)at;
+    case SET_JSON_MAP:
+    case SET_TEXT_MAP:
+        return !(*(struct field_pair *const *)at)->name;
+    default:
+        return false;
+    }
+}
+
+static void add_item(struct strbuf *to, const struct setting_items *items, const void *item)
+{
+    const char *between = "";
+
+    strbuf_add_char(to, '{');
+    for (size_t i = 0; i < items->n_keys; i++) {
+        const struct setting *s = &items->keys[i];
+
+        if (says_nothing(item, s))
+            continue;
+        strbuf_printf(to, "%s%s: ", between, s->path);
+        add_value(to, item, s);
+        between = ", ";
+    }
+    strbuf_add_char(to, '}');
+}
+
+static void add_items(struct strbuf *to, const struct setting *s, void *const *list)
+{
+    strbuf_add_char(to, '[');
+    for (size_t i = 0; list[i]; i++) {
+        strbuf_add_str(to, i ? ", " : "");
+        add_item(to, s->items, list[i]);
+    }
+    strbuf_add_char(to, ']');
+}
+
+/* The items of a list that has some, one a line below its key. */
+static void add_item_lines(struct strbuf *to, const struct config *c, const struct setting *s,
+                           unsigned depth)
+{
+    void *const *list;
+
+    if (s->type != SET_ITEMS)
+        return;
+    list = *(void **const *)((const char *)c + s->at);
+    for (; *list; list++) {
+        strbuf_printf(to, "%*s- ", (int)((depth + 1) * 2), "");
+        add_item(to, s->items, *list);
+        strbuf_add_char(to, '\n');
+    }
+}
+
+static bool has_items(const struct config *c, const struct setting *s)
+{
+    return s->type == SET_ITEMS && **(void **const *)((const char *)c + s->at);
 }
 
 /* Whether this setting says something in c: not the other output's, not those of an input that is
@@ -181,10 +257,12 @@ void config_print(const struct config *c, struct strbuf *to)
         depth = open_sections(to, s->path, before);
         line = to->n;
         strbuf_printf(to, "%*s%s: ", (int)(depth * 2), "", dot ? dot + 1 : s->path);
-        add_value(to, c, s);
+        if (!has_items(c, s))
+            add_value(to, c, s);
         strbuf_printf(to, "%*s # %s\n",
                       to->n - line < COMMENT_COLUMN ? (int)(COMMENT_COLUMN - (to->n - line)) : 1,
                       "", s->help);
+        add_item_lines(to, c, s, depth);
         before = s->path;
     }
 }

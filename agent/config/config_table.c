@@ -1,14 +1,10 @@
 #include "agent/config/config_table.h"
 
+#include "agent/config/config_parsers.h"
 #include "agent/config/config_value.h"
 
-#define AT(member)                                                                                 \
-    .at = offsetof(struct config, member), .width = sizeof(((struct config *)0)->member)
+#define AT(member) SETTING_AT(struct config, member)
 #define NOWHERE .at = SETTING_NOWHERE
-#define SETTING(name, kind, where, default_text, sentence, ...)                                    \
-    {                                                                                              \
-        .path = name, .type = kind, where, .text = default_text, .help = sentence, __VA_ARGS__     \
-    }
 
 #define KIB 1024ull
 #define MIB (1024 * KIB)
@@ -63,6 +59,10 @@ const struct setting config_table[] = {
     SETTING("inputs.gelf.max_pending", SET_SIZE, AT(gelf.max_pending_bytes), "32MiB",
      "chunks waiting for their siblings, all senders together", .min = 64 * KIB,
      .max = 1024 * MIB),
+
+    SETTING("parsers", SET_ITEMS, AT(parsers), NULL,
+     "how messages are read, by container, image or label; the first that fits; else: JSON or text",
+     .items = &config_parsers_items),
 
     SETTING("enrich.service", SET_STRING, AT(enrich.service), "auto",
      "auto: from labels, names and the record; or a fixed service name",

@@ -27,24 +27,51 @@ enum setting_type {
     SET_SYNC,        /* buffer.sync_ms and sync_off */
     SET_MIN_FREE,    /* buffer.min_free_bytes and min_free_share */
     SET_SWITCH,      /* a section that may also be `off` */
+    SET_ITEMS,       /* a list of maps; T **, owned structs T as `items` describes them */
     SET_ANY          /* taken without looking, kept nowhere */
 };
 
 #define SETTING_NOWHERE SIZE_MAX
 
+/* One map of a list, for its check: p is the struct that was read, bit i of given says that the
+ * file has keys[i]. */
+struct setting_item {
+    const void *p;
+    uint64_t given;
+};
+
+/* What the maps of a list hold. */
+struct setting_items {
+    size_t size;                /* of the struct */
+    const struct setting *keys; /* path is a name without dots, at counts in the struct; text NULL:
+                                   no default, and "" where the file is silent */
+    size_t n_keys;              /* at most 64 */
+    /* What one key cannot know alone. -1 with *why, and *key as the index of the key to blame, or
+     * SIZE_MAX for the map as a whole. May be NULL. Called when each key alone is right. */
+    int (*check)(const struct setting_item *item, size_t *key, struct error *why);
+};
+
 struct setting {
     const char *path; /* dotted */
     enum setting_type type;
-    size_t at, width;           /* offset in struct config and size of the member */
-    const char *text;           /* the default; of a list: its only element, "" for none */
-    const char *help;           /* one sentence, without a full stop */
-    uint64_t min, max;          /* of sizes, durations and counts; max 0: no limit */
-    const char *const *choices; /* of SET_CHOICE, ended by NULL */
+    size_t at, width;                  /* offset in struct config and size of the member */
+    const char *text;                  /* the default; of a list: its only element, "" for none */
+    const char *help;                  /* one sentence, without a full stop */
+    uint64_t min, max;                 /* of sizes, durations and counts; max 0: no limit */
+    const char *const *choices;        /* of SET_CHOICE, ended by NULL */
+    const struct setting_items *items; /* of SET_ITEMS */
     int (*check)(const char *text, struct error *why);     /* of text and of each element */
     int (*check_key)(const char *text, struct error *why); /* of each key of a map */
     bool later; /* its shape is known, what it asks for is not built yet: only the default is taken,
                    and it is not shown */
 };
+
+/* Rows of tables. */
+#define SETTING_AT(type, member) .at = offsetof(type, member), .width = sizeof(((type *)0)->member)
+#define SETTING(name, kind, where, default_text, sentence, ...)                                    \
+    {                                                                                              \
+        .path = name, .type = kind, where, .text = default_text, .help = sentence, __VA_ARGS__     \
+    }
 
 extern const struct setting config_table[];
 extern const size_t config_table_size;

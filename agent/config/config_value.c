@@ -364,6 +364,16 @@ int config_value_check_field(const char *text, struct error *why)
     return 0;
 }
 
+int config_value_check_label(const char *text, struct error *why)
+{
+    const char *equals = strchr(text, '=');
+
+    if (!equals || equals == text || memchr(text, '*', (size_t)(equals - text)))
+        return error_set(why, "\"%.60s\" is no label; write one like team=payments or team=*",
+                         text);
+    return 0;
+}
+
 int config_value_check_convert(const char *text, struct error *why)
 {
     static const char *const types[] = {"string", "long", "double", "boolean"};

@@ -41,6 +41,8 @@ int config_value_check_index(const char *text, struct error *why);
 int config_value_check_file_path(const char *text, struct error *why);
 /* A field's name, dotted for nested ones. */
 int config_value_check_field(const char *text, struct error *why);
+/* A label as name=value, with * in the value. */
+int config_value_check_label(const char *text, struct error *why);
 /* string, long, double or boolean. */
 int config_value_check_convert(const char *text, struct error *why);
 

@@ -1,6 +1,7 @@
 #include "agent/inputs/docker_config.h"
 
 #include "agent/base/io.h"
+#include "agent/base/wildcard.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -283,40 +284,14 @@ out:
 
 /* ---- excludes ---- */
 
-bool docker_config_matches(const char *pattern, struct bytes text)
-{
-    const char *star = NULL;
-    size_t i = 0, mark = 0;
-
-    /* A mismatch goes back to the last star and lets it take one byte more: no recursion, n times m
-     * at worst. */
-    while (i < text.n) {
-        if (*pattern == '*') {
-            star = pattern++;
-            mark = i;
-        } else if (*pattern && *pattern == text.p[i]) {
-            pattern++;
-            i++;
-        } else if (star) {
-            pattern = star + 1;
-            i = ++mark;
-        } else {
-            return false;
-        }
-    }
-    while (*pattern == '*')
-        pattern++;
-    return *pattern == '\0';
-}
-
 static bool label_matches(const struct docker_config *c, const char *pattern, const char *equals)
 {
     char *name = base_strndup(pattern, (size_t)(equals - pattern));
     bool found = false;
 
     for (size_t i = 0; i < c->n_labels && !found; i++)
-        found = docker_config_matches(name, bytes_str(c->labels[i].name)) &&
-                docker_config_matches(equals + 1, bytes_str(c->labels[i].value));
+        found = wildcard_matches(name, bytes_str(c->labels[i].name)) &&
+                wildcard_matches(equals + 1, bytes_str(c->labels[i].value));
     free(name);
     return found;
 }
@@ -327,7 +302,7 @@ bool docker_config_excluded(const struct docker_config *c, char *const *patterns
         const char *equals = strchr(*patterns, '=');
 
         if (equals ? label_matches(c, *patterns, equals)
-                   : docker_config_matches(*patterns, bytes_str(c->name)))
+                   : wildcard_matches(*patterns, bytes_str(c->name)))
             return true;
     }
     return false;

@@ -49,9 +49,6 @@ void docker_host_config_fini(struct docker_host_config *c);
  * files only, no symbolic links. */
 int docker_config_load(int dir, const char *name, char **to, size_t *n, struct error *e);
 
-/* Whether text matches pattern, in which each * stands for any bytes. */
-bool docker_config_matches(const char *pattern, struct bytes text);
-
 /* Whether one of patterns (container names, or label=value, with *; ended by NULL) names this
  * container. */
 bool docker_config_excluded(const struct docker_config *c, char *const *patterns);

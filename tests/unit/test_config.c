@@ -187,6 +187,63 @@ static void fields_become_json(void **state)
     config_free(c);
 }
 
+static void lists_of_maps_become_structs(void **state)
+{
+    struct config *c = parse_ok("parsers:\n"
+                                "  - {container: 'shop-*', parser: json}\n"
+                                "  - image: mysql:*\n"
+                                "    label: team=*\n"
+                                "    parser: text\n");
+    struct parser_rule *const *r = c->parsers;
+    struct config_problems p;
+
+    (void)state;
+    assert_string_equal(r[0]->container, "shop-*");
+    assert_string_equal(r[0]->image, "");
+    assert_string_equal(r[0]->label, "");
+    assert_int_equal(r[0]->parser.kind, PARSER_JSON);
+    assert_string_equal(r[1]->container, "");
+    assert_string_equal(r[1]->image, "mysql:*");
+    assert_string_equal(r[1]->label, "team=*");
+    assert_int_equal(r[1]->parser.kind, PARSER_TEXT);
+    assert_null(r[2]);
+
+    /* What others say against an item has its place. */
+    config_refuse(c, "parsers[1].parser: why", &p);
+    assert_int_equal(p.n, 1);
+    assert_int_equal(p.list[0].line, 5);
+    assert_int_equal(p.list[0].column, 13);
+    config_problems_fini(&p);
+    config_refuse(c, "parsers[0]: why", &p);
+    assert_int_equal(p.list[0].line, 2);
+    assert_int_equal(p.list[0].column, 5);
+    config_problems_fini(&p);
+    config_free(c);
+
+    c = parse_ok("");
+    assert_null(c->parsers[0]);
+    config_free(c);
+    c = parse_ok("parsers: []");
+    assert_null(c->parsers[0]);
+    config_free(c);
+}
+
+static void changes_in_lists_of_maps_are_seen(void **state)
+{
+    struct config *a = parse_ok("parsers: [{container: a, parser: json}]"),
+                  *b = parse_ok("parsers: [{container: a, parser: text}]");
+    struct strbuf names = {0};
+
+    (void)state;
+    config_differences(a, a, &names);
+    assert_int_equal(names.n, 0);
+    config_differences(a, b, &names);
+    assert_string_equal(names.p, "parsers");
+    strbuf_fini(&names);
+    config_free(a);
+    config_free(b);
+}
+
 static void environment_is_taken(void **state)
 {
     struct config *c;
@@ -251,6 +308,21 @@ static const struct {
     {"fields: {convert: {a: int}}", 1, 23, "is no type; there are string, long, double"},
     {"log: {level: loud}", 1, 14, "is none of debug, info, warn, error"},
     {"output: {elasticsearch: {max_in_flight: 0}}", 1, 41, "at least 1"},
+    /* lists of maps */
+    {"parsers: {container: a, parser: json}", 1, 10, "parsers: a list is needed"},
+    {"parsers: [json]", 1, 11, "parsers[0]: keys are needed"},
+    {"parsers: [{container: a, parser: jsn}]", 1, 34, "\"jsn\" is none of auto, json, text"},
+    {"parsers:\n  - {container: a, parser: json}\n  - {contaner: b, parser: json}", 3, 6,
+     "unknown key contaner in parsers[1]; did you mean container?"},
+    {"parsers: [{zzzzzzz: b}]", 1, 12, "there are container, image, label, parser"},
+    {"parsers: [{container: a}]", 1, 11, "parsers[0]: parser is missing"},
+    {"parsers: [{container: , parser: json}]", 1, 11, "parsers[0]: it says for nothing"},
+    {"parsers: [{container: [a], parser: json}]", 1, 23, "parsers[0].container: one value"},
+    {"parsers: [{container: '', parser: json}]", 1, 23, "parsers[0].container: it must not be"},
+    {"parsers: [{label: team, parser: json}]", 1, 19, "is no label; write one like team="},
+    {"parsers: [{label: 't*=a', parser: json}]", 1, 19, "is no label"},
+    {"parsers: [{label: '=a', parser: json}]", 1, 19, "is no label"},
+    {"parsers: [{container: a, container: b, parser: json}]", 1, 26, "container stands here twice"},
     /* output */
     {"output:\n  elasticsearch: {}\n  file: {}", 3, 3, "elasticsearch stands in line 2"},
     {"output: {elasticsearch: {hosts: []}}", 1, 33, "at least one is needed"},
@@ -352,6 +424,7 @@ static void printed_configuration_means_the_same(void **state)
         "output: {file: {path: '/a b/%{+YYYY}.x'}}",
         "enrich: {fields: {a: '1', b: 1, c: \"q\\\"\\n\", 'k:l': [1, {m: x}]}}",
         "buffer: {sync: off, min_free: 7MB}\nshutdown_timeout: 1500ms",
+        "parsers: [{container: 'a: *', parser: json}, {label: 'a=\"b', image: '*', parser: text}]",
     };
     struct strbuf first = {0}, second = {0};
 
@@ -457,6 +530,8 @@ int main(void)
         cmocka_unit_test(empty_files_are_the_defaults),
         cmocka_unit_test(values_arrive),
         cmocka_unit_test(fields_become_json),
+        cmocka_unit_test(lists_of_maps_become_structs),
+        cmocka_unit_test(changes_in_lists_of_maps_are_seen),
         cmocka_unit_test(environment_is_taken),
         cmocka_unit_test(bad_files_are_told),
         cmocka_unit_test(all_problems_in_one_run_in_order),

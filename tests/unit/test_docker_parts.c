@@ -1,6 +1,7 @@
 /* The small parts of the Docker input: configs, places, positions, compressed files, names of
  * containers to leave out. */
 #include "agent/base/io.h"
+#include "agent/base/wildcard.h"
 #include "agent/inputs/docker_config.h"
 #include "agent/inputs/docker_places.h"
 #include "agent/inputs/tail_files.h"
@@ -130,12 +131,12 @@ static void test_patterns(void **state)
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)
-        if (docker_config_matches(cases[i].pattern, bytes_str(cases[i].text)) != cases[i].matches)
+        if (wildcard_matches(cases[i].pattern, bytes_str(cases[i].text)) != cases[i].matches)
             fail_msg("%s against %s", cases[i].pattern, cases[i].text);
     /* The end of a pattern is no byte of it. */
-    assert_false(docker_config_matches("", bytes_of("\0", 1)));
-    assert_false(docker_config_matches("a", bytes_of("a\0", 2)));
-    assert_true(docker_config_matches("a*", bytes_of("a\0", 2)));
+    assert_false(wildcard_matches("", bytes_of("\0", 1)));
+    assert_false(wildcard_matches("a", bytes_of("a\0", 2)));
+    assert_true(wildcard_matches("a*", bytes_of("a\0", 2)));
 }
 
 /* ---- places ---- */

@@ -1,0 +1,27 @@
+#include "agent/base/wildcard.h"
+
+bool wildcard_matches(const char *pattern, struct bytes text)
+{
+    const char *star = NULL;
+    size_t i = 0, mark = 0;
+
+    /* A mismatch goes back to the last star and lets it take one byte more: no recursion, n times m
+     * at worst. */
+    while (i < text.n) {
+        if (*pattern == '*') {
+            star = pattern++;
+            mark = i;
+        } else if (*pattern && *pattern == text.p[i]) {
+            pattern++;
+            i++;
+        } else if (star) {
+            pattern = star + 1;
+            i = ++mark;
+        } else {
+            return false;
+        }
+    }
+    while (*pattern == '*')
+        pattern++;
+    return *pattern == '\0';
+}

@@ -1,0 +1,40 @@
+#include "agent/config/config_parsers.h"
+
+#include "agent/config/config_value.h"
+
+const char *const config_parsers_names[] = {"auto", "json", "text", NULL};
+
+enum { KEY_CONTAINER, KEY_IMAGE, KEY_LABEL, KEY_PARSER };
+
+static const struct setting keys[] = {
+    SETTING("container", SET_STRING, SETTING_AT(struct parser_rule, container), NULL,
+            "container name, with *", .check = config_value_check_nonempty),
+    SETTING("image", SET_STRING, SETTING_AT(struct parser_rule, image), NULL, "image, with *",
+            .check = config_value_check_nonempty),
+    SETTING("label", SET_STRING, SETTING_AT(struct parser_rule, label), NULL,
+            "name=value, with * in the value", .check = config_value_check_label),
+    PARSER_KEYS(struct parser_rule, parser),
+};
+
+static bool given(const struct setting_item *item, size_t key)
+{
+    return item->given >> key & 1;
+}
+
+static int check_rule(const struct setting_item *item, size_t *key, struct error *why)
+{
+    *key = SIZE_MAX;
+    if (!given(item, KEY_PARSER))
+        return error_set(why, "parser is missing; write {container: \"shop-*\", parser: json}");
+    if (!given(item, KEY_CONTAINER) && !given(item, KEY_IMAGE) && !given(item, KEY_LABEL))
+        return error_set(why, "it says for nothing; name a container, an image or a label "
+                              "(container: \"*\" is all)");
+    return 0;
+}
+
+const struct setting_items config_parsers_items = {
+    .size = sizeof(struct parser_rule),
+    .keys = keys,
+    .n_keys = ARRAY_LEN(keys),
+    .check = check_rule,
+};
