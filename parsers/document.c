@@ -2,6 +2,8 @@
 
 #include "parsers/encoder.h"
 
+#include "agent/base/metrics.h"
+
 #include <stdlib.h>
 
 /*
@@ -123,6 +125,7 @@ static int create(struct encoder *enc, const struct enrich_settings *s, struct b
         return error_set(e, "enrich: at most %zu fields and request_id_keys each",
                          ARRAY_LEN(names));
     enc->tree = tree_create();
+    enc->format_work = format_work_create();
     enc->keys = keys_create(s->request_id_keys, names, enriched_names(s, names, ARRAY_LEN(names)));
     if (read_enriched(enc, s, e) || fields_create(s, &enc->fields, e))
         return -1;
@@ -153,6 +156,7 @@ void encoder_free(struct encoder *enc)
         return;
     keys_free(enc->keys);
     fields_free(enc->fields);
+    format_work_free(enc->format_work);
     tree_free(enc->tree);
     for (size_t i = 0; i < ENCODER_OURS; i++)
         encoder_free_ours(&enc->ours[i]);
@@ -308,16 +312,75 @@ void encoder_read_text(struct encoder *enc, const struct record *r, struct messa
     msg->text = clean_text(enc, r, s, &msg->tags);
 }
 
-static void read_message(struct encoder *enc, const struct record *r, struct message *msg)
+/* The text as bytes; in enc->text where it had escapes. */
+static bool raw_text(struct encoder *enc, const struct record *r, struct bytes *to)
 {
+    struct bytes s = without_line_end(r->text, r->text_form);
+    size_t n;
+
+    if (r->text_form == TEXT_ESCAPED && (r->text_flags & JSON_VALUE_ESCAPED)) {
+        n = json_unescape(s, room(&enc->text, s.n + 32));
+        if (n == SIZE_MAX)
+            return false;
+        enc->text.n = n;
+        s = strbuf_bytes(&enc->text);
+    }
+    *to = s;
+    return s.n > 0;
+}
+
+/* Reads the record in the format of its origin. false when it is not in it: what the text is else,
+ * is to be looked at. */
+static bool read_in_format(struct encoder *enc, struct record *r, struct message *msg)
+{
+    const struct format *f = r->origin->format;
+    struct format_result result;
+    struct bytes text;
+
+    if (f->kind == PARSER_TEXT) {
+        encoder_read_text(enc, r, msg);
+        return true;
+    }
+    if (!f->read || !raw_text(enc, r, &text) || !format_read(f, text, enc->format_work, &result) ||
+        json_scan(result.object, enc->members, ARRAY_LEN(enc->members), &msg->n, &msg->duplicate) !=
+            JSON_OK ||
+        msg->n == 0) {
+        msg->n = 0;
+        return false;
+    }
+    if (r->own_time && result.has_time) {
+        r->time_ns = result.time_ns;
+        r->time_text = BYTES_NONE;
+    }
+    return true;
+}
+
+/* Text of an origin that has a format, as it comes. */
+static void read_unformatted(struct encoder *enc, const struct record *r, struct message *msg)
+{
+    encoder_read_text(enc, r, msg);
+    msg->tags |= TAG_PARSE_FAILED;
+    metric_add(M_PARSE_FAILED, 1);
+}
+
+static void read_message(struct encoder *enc, struct record *r, struct message *msg)
+{
+    bool formatted = r->origin && UNLIKELY(r->origin->format != NULL);
+
     *msg = (struct message){.members = enc->members, .tags = r->tags};
+    if (formatted && read_in_format(enc, r, msg))
+        return;
     if (LIKELY(r->members != NULL)) {
         msg->members = r->members;
         msg->n = r->n_members;
         msg->duplicate = r->members_duplicate;
         return;
     }
-    if (!read_members(enc, r, without_line_end(r->text, r->text_form), msg))
+    if (read_members(enc, r, without_line_end(r->text, r->text_form), msg))
+        return;
+    if (formatted && r->text.p)
+        read_unformatted(enc, r, msg);
+    else
         encoder_read_text(enc, r, msg);
 }
 
@@ -399,8 +462,11 @@ size_t encoder_bound(const struct encoder *enc, const struct record *r)
     sum += (clean ? 2 : 6) * r->text.n + 6 * r->attrs.n;
     if (enc->fields)
         sum += fields_bound(enc->fields);
-    if (r->origin)
+    if (r->origin) {
         sum += r->origin->bytes;
+        if (UNLIKELY(r->origin->format != NULL))
+            sum += format_bound(r->origin->format, r->text.n);
+    }
     for (size_t i = 0; i < r->n_extra; i++) {
         const struct json_member *m = &r->extra[i];
 
@@ -415,7 +481,7 @@ static void give_back(struct strbuf *b)
         strbuf_fini(b);
 }
 
-size_t encoder_write(struct encoder *enc, const struct record *r, char *to)
+size_t encoder_write(struct encoder *enc, struct record *r, char *to)
 {
     struct message msg;
     size_t n;
@@ -429,5 +495,6 @@ size_t encoder_write(struct encoder *enc, const struct record *r, char *to)
     give_back(&enc->text);
     give_back(&enc->spare);
     give_back(&enc->ruled);
+    format_work_trim(enc->format_work);
     return n;
 }

@@ -19,15 +19,18 @@
 /* ---- origin: where records come from ---- */
 
 struct origin;
+struct format; /* format.h */
 
-/* What is known of a container or sender; empty slices for what is not. Everything is copied. Raw
- * bytes, not JSON. */
+/* What is known of a container or sender; empty slices for what is not. Everything is copied but
+ * the format. Raw bytes, not JSON. */
 struct origin_facts {
     struct bytes container_id, container_name, image_name;
-    struct bytes host_name;     /* overrides the agent's own (GELF senders that are not Docker) */
-    struct bytes service_label; /* label barge.service: before all others */
-    struct bytes service_guess; /* swarm, Kubernetes, compose label, container name without replica
-                                   number, image: behind the record's own */
+    struct bytes host_name;      /* overrides the agent's own (GELF senders that are not Docker) */
+    struct bytes service_label;  /* label barge.service: before all others */
+    struct bytes service_guess;  /* swarm, Kubernetes, compose label, container name without replica
+                                    number, image: behind the record's own */
+    const struct format *format; /* how its messages are read, or NULL: JSON or text, as it comes;
+                                    outlives the origin */
 };
 
 /* Owned by the caller; origin_free. Encoded records do not refer to it. */
@@ -52,7 +55,8 @@ enum {
     TAG_JSON_INVALID = 2, /* set by the encoder */
     TAG_DOCKER_LINE_INVALID = 4,
     TAG_UTF8_REPAIRED = 8, /* set by the encoder, or by inputs */
-    TAG_GELF_JOINED = 16
+    TAG_GELF_JOINED = 16,
+    TAG_PARSE_FAILED = 32 /* set by the encoder: not in the origin's format */
 };
 
 enum text_form {
@@ -73,6 +77,8 @@ struct record {
     uint8_t stream;         /* enum stream */
     int8_t severity;        /* syslog 0..7 for log.level when the message has none; -1 none */
     unsigned tags;          /* TAG_* */
+    bool own_time;          /* what the message says of its time counts, where the origin's format
+                               finds it: time_ns and time_text are set by the encoder then */
     int64_t time_ns;        /* valid instant */
     struct bytes time_text; /* RFC 3339 UTC text of time_ns with all its digits, or none: it is then
                                formatted */
@@ -100,7 +106,7 @@ size_t encoder_bound(const struct encoder *enc, const struct record *r);
 
 /* Writes the document of r to `to`, which has room for encoder_bound. Returns its length. Never
  * fails: what it cannot understand is shipped as text with a tag. No newline in it, valid JSON,
- * valid UTF-8. */
-size_t encoder_write(struct encoder *enc, const struct record *r, char *to);
+ * valid UTF-8. r->time_ns is set when r->own_time asks for it. */
+size_t encoder_write(struct encoder *enc, struct record *r, char *to);
 
 #endif

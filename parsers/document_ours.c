@@ -6,11 +6,9 @@
 /* The members of a document that are not the message's: what is the same from record to record is
  * kept ready. */
 
-const struct bytes encoder_tag_names[5] = {{"truncated", 9},
-                                           {"json_invalid", 12},
-                                           {"docker_line_invalid", 19},
-                                           {"utf8_repaired", 13},
-                                           {"gelf_joined", 11}};
+const struct bytes encoder_tag_names[6] = {
+    {"truncated", 9},      {"json_invalid", 12}, {"docker_line_invalid", 19},
+    {"utf8_repaired", 13}, {"gelf_joined", 11},  {"parse_failed", 12}};
 
 struct bytes encoder_stream_name(uint8_t stream)
 {

@@ -7,6 +7,7 @@
 
 #include "agent/base/strbuf.h"
 #include "parsers/fields.h"
+#include "parsers/format.h"
 #include "parsers/keys.h"
 #include "parsers/level.h"
 #include "parsers/origin.h"
@@ -44,6 +45,7 @@ struct encoder {
     struct strbuf enriched;       /* `{"environment":"prod",…}` nested, or empty */
     struct strbuf enriched_tags;  /* `"a","b"`, or empty */
     bool enriched_meets_ours;     /* some of them lie in an object of ours: no fast path */
+    struct format_work *format_work;
     struct tree *tree;
     struct json_member members[JSON_MAX_MEMBERS];
     struct json_member nested[JSON_MAX_MEMBERS];
@@ -130,7 +132,7 @@ enum level encoder_default_level(const struct record *r, const struct key *messa
 /* service.name, as the inside of a string; own: what the record calls its service. */
 struct bytes encoder_service(const struct encoder *enc, const struct record *r, struct bytes own);
 
-extern const struct bytes encoder_tag_names[5]; /* of TAG_…, in the order of their bits */
+extern const struct bytes encoder_tag_names[6]; /* of TAG_…, in the order of their bits */
 struct bytes encoder_stream_name(uint8_t stream);
 char *encoder_put_time(const struct record *r, char *to); /* at most ENCODER_TIME_MAX bytes */
 

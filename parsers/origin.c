@@ -86,6 +86,7 @@ struct origin *origin_create(const struct origin_facts *facts)
     o->service_guess = slice(&b, guess);
     o->service_member = slice(&b, member);
     o->service = slice(&b, raw);
+    o->format = facts->format;
     o->serial = atomic_fetch_add(&serials, 1);
     return o;
 }

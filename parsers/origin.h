@@ -14,6 +14,7 @@ struct origin {
     struct bytes service_label; /* inside of a string, or none */
     struct bytes service_guess;
     struct bytes service_member; /* `,"service":{"name":"…"}` of label or guess, or none */
+    const struct format *format; /* borrowed, or NULL */
     uint64_t serial;             /* of this origin alone, never 0 */
     struct bytes service;        /* raw bytes, as origin_service has it */
     size_t bytes;                /* of all the above */

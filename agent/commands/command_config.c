@@ -2,8 +2,8 @@
 #include "agent/commands/commands.h"
 
 #include "agent/base/strbuf.h"
+#include "agent/commands/verify.h"
 #include "agent/config/config.h"
-#include "parsers/document.h"
 
 #include <stdio.h>
 
@@ -33,8 +33,6 @@ int command_check(const struct arguments *a)
 {
     struct config_problems problems;
     struct config *c = commands_load(a);
-    struct encoder *encoder;
-    struct error e;
     int status = EXIT_DONE;
 
     if (!c)
@@ -44,15 +42,11 @@ int command_check(const struct arguments *a)
         status = EXIT_WRONG;
     }
     config_problems_fini(&problems);
-    /* Which fields may be renamed or converted, only the encoder knows. */
-    encoder = encoder_create(&c->enrich, BYTES_LITERAL("host"), &e);
-    if (!encoder) {
-        config_refuse(c, e.text, &problems);
+    if (!verify_config(c, &problems)) {
         print_problems(a->config, &problems);
-        config_problems_fini(&problems);
         status = EXIT_WRONG;
     }
-    encoder_free(encoder);
+    config_problems_fini(&problems);
     config_free(c);
     return status;
 }

@@ -14,6 +14,7 @@
 #include "agent/buffer/buffer.h"
 #include "agent/commands/confine.h"
 #include "agent/commands/signals.h"
+#include "agent/commands/verify.h"
 #include "agent/config/config.h"
 #include "agent/config/config_value.h"
 #include "agent/inputs/docker.h"
@@ -24,6 +25,7 @@
 #include "agent/status/status.h"
 #include "outputs/output.h"
 #include "parsers/document.h"
+#include "parsers/formats.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -45,6 +47,7 @@ struct agent {
     struct loop *loop;
     struct buffer *buffer;
     struct encoder *encoder;
+    struct formats *formats;
     struct intake *intake;
     const struct output_kind_ops *output_ops;
     pthread_mutex_t output_lock;
@@ -148,24 +151,18 @@ static void report_problems(const char *path, const struct config_problems *p)
     }
 }
 
-/* config_load, and what only the encoder knows: which fields may be renamed, converted, set. */
+/* config_load, and what only the modules know. */
 static struct config *load(const char *path, struct config_problems *problems)
 {
     struct config *c = config_load(path, problems);
-    struct encoder *encoder;
-    struct error e;
 
     if (!c)
         return NULL;
-    encoder = encoder_create(&c->enrich, BYTES_LITERAL("host"), &e);
-    if (!encoder) {
-        config_problems_fini(problems);
-        config_refuse(c, e.text, problems);
-        config_free(c);
-        return NULL;
-    }
-    encoder_free(encoder);
-    return c;
+    config_problems_fini(problems);
+    if (verify_config(c, problems))
+        return c;
+    config_free(c);
+    return NULL;
 }
 
 /* Takes over what can be had without a restart; names what cannot. */
@@ -447,10 +444,14 @@ static int open_pipeline(struct agent *a, struct error *e)
     a->encoder = encoder_create(&c->enrich, bytes_str(host), e);
     if (!a->encoder)
         return -1;
+    a->formats = formats_create(c->parsers, e);
+    if (!a->formats)
+        return -1;
     a->intake = intake_create(
         &(struct intake_options){
             .buffer = a->buffer,
             .encoder = a->encoder,
+            .formats = a->formats,
             .index_pattern = to_file ? c->file.path : c->elasticsearch.index,
             .index_window_ms = to_file ? 0 : c->elasticsearch.index_window_ms,
         },
@@ -576,6 +577,7 @@ static void stop(struct agent *a)
     gelf_sockets_close(&a->sockets);
     intake_free(a->intake);
     encoder_free(a->encoder);
+    formats_free(a->formats);
     if (a->buffer)
         buffer_close(a->buffer);
     loop_timer_remove(&a->upkeep);

@@ -36,6 +36,8 @@ static void make_origin(struct docker_container *c)
     };
 
     origin_guess_service(&facts, docker_config_label, &c->config);
+    facts.format =
+        formats_of(intake_formats(c->shared->intake), &facts, docker_config_label, &c->config);
     origin_free(c->origin);
     c->origin = origin_create(&facts);
 }

@@ -23,12 +23,14 @@ struct gelf_origins {
     struct entry *newest, *oldest;
     size_t n;
     uint64_t seed;
+    struct formats *formats;
 };
 
-struct gelf_origins *gelf_origins_create(void)
+struct gelf_origins *gelf_origins_create(struct formats *formats)
 {
     struct gelf_origins *o = base_calloc(1, sizeof *o);
 
+    o->formats = formats;
     hash_random(&o->seed, sizeof o->seed);
     return o;
 }
@@ -129,6 +131,7 @@ static struct entry *make(struct gelf_origins *o, const struct gelf_message *m,
     struct entry *e = base_calloc(1, sizeof *e), **bucket = &o->bucket[hash % BUCKETS];
     char room[N_PARTS][PART_MAX + 32];
     struct label_arg *labels = base_calloc(1, sizeof *labels);
+    struct label_arg *wanted = base_calloc(1, sizeof *wanted); /* of rules, which may be many */
     struct origin_facts facts = {
         .container_id = plain(part[0], room[0], sizeof room[0]),
         .container_name = plain(part[1], room[1], sizeof room[1]),
@@ -138,12 +141,14 @@ static struct entry *make(struct gelf_origins *o, const struct gelf_message *m,
     size_t n = 0;
     char *p;
 
-    labels->m = m;
+    labels->m = wanted->m = m;
     origin_guess_service(&facts, m->from_docker ? label : no_label, labels);
+    facts.format = formats_of(o->formats, &facts, m->from_docker ? label : no_label, wanted);
     for (int i = 0; i < N_PARTS; i++)
         n += part[i].n;
     *e = (struct entry){.hash = hash, .key = base_alloc(n + 1), .origin = origin_create(&facts)};
     free(labels);
+    free(wanted);
     p = e->key;
     for (int i = 0; i < N_PARTS; i++) {
         if (part[i].n)

@@ -7,13 +7,15 @@
 #define BARGE_GELF_ORIGINS_H
 
 #include "parsers/document.h"
+#include "parsers/formats.h"
 #include "parsers/gelf_message.h"
 
 #define GELF_ORIGINS_MAX 1024
 
 struct gelf_origins;
 
-struct gelf_origins *gelf_origins_create(void);
+/* formats: how their messages are read; borrowed, may be NULL. */
+struct gelf_origins *gelf_origins_create(struct formats *formats);
 void gelf_origins_free(struct gelf_origins *o);
 
 /* The origin of m, found by container id, container name, image and (not for Docker, whose host is

@@ -33,7 +33,7 @@ struct gelf_records *gelf_records_create(struct intake *in, gelf_origin_fn origi
     r->in = in;
     r->origin = origin;
     r->origin_arg = origin_arg;
-    r->origins = gelf_origins_create();
+    r->origins = gelf_origins_create(intake_formats(in));
     r->joins = gelf_joins_create(max_pending_bytes, max_message_bytes, on_joined, r);
     return r;
 }

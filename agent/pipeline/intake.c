@@ -14,6 +14,7 @@
 struct intake {
     struct buffer *buffer;
     struct encoder *encoder;
+    struct formats *formats;
     struct index_name *index; /* NULL: outputs that name no index */
     int64_t window_ns;
     int64_t now_ns;
@@ -27,6 +28,7 @@ struct intake *intake_create(const struct intake_options *o, struct error *e)
 
     in->buffer = o->buffer;
     in->encoder = o->encoder;
+    in->formats = o->formats;
     in->window_ns = (int64_t)MIN(o->index_window_ms, (uint64_t)INT64_MAX / 1000000) * 1000000;
     /* Rises over restarts as well, as long as fewer than a million messages a second come in. */
     in->received = (uint64_t)(clock_wall_ns() / 1000);
@@ -104,7 +106,7 @@ static bool too_large(struct intake *in, size_t bound)
 enum intake_result intake_file_record(struct intake *in, struct record *r, uint64_t source,
                                       uint64_t position, uint32_t hash, unsigned flags)
 {
-    size_t bound = encoder_bound(in->encoder, r);
+    size_t bound = encoder_bound(in->encoder, r), n;
     uint8_t id[BUFFER_ID_BYTES];
     struct bytes index;
     char *to;
@@ -118,15 +120,16 @@ enum intake_result intake_file_record(struct intake *in, struct record *r, uint6
     put_be(id, source, 7);
     put_be(id + 7, position, 7);
     put_be(id + 14, hash, 4);
+    n = encoder_write(in->encoder, r, to); /* ahead of the index: it may find the time */
     index = index_of(in, r, &flags);
-    buffer_append(in->buffer, BUFFER_CAN_WAIT, id, index, flags, encoder_write(in->encoder, r, to));
+    buffer_append(in->buffer, BUFFER_CAN_WAIT, id, index, flags, n);
     return INTAKE_TAKEN;
 }
 
 enum intake_result intake_message_record(struct intake *in, struct record *r, uint32_t hash,
                                          unsigned flags)
 {
-    size_t bound = encoder_bound(in->encoder, r);
+    size_t bound = encoder_bound(in->encoder, r), n;
     uint8_t id[BUFFER_ID_BYTES];
     uint64_t nonce, number;
     struct bytes index;
@@ -143,9 +146,9 @@ enum intake_result intake_message_record(struct intake *in, struct record *r, ui
     put_be(id + 8, number, 6);
     put_be(id + 14, hash, 4);
     flags |= BUFFER_OWES_SYNC;
+    n = encoder_write(in->encoder, r, to);
     index = index_of(in, r, &flags);
-    buffer_append(in->buffer, BUFFER_CANNOT_WAIT, id, index, flags,
-                  encoder_write(in->encoder, r, to));
+    buffer_append(in->buffer, BUFFER_CANNOT_WAIT, id, index, flags, n);
     return INTAKE_TAKEN;
 }
 
@@ -168,6 +171,11 @@ enum intake_result intake_document(struct intake *in, const uint8_t id[BUFFER_ID
 void intake_count_drop(struct intake *in, enum buffer_drop kind, uint64_t n)
 {
     buffer_count_drop(in->buffer, kind, n);
+}
+
+struct formats *intake_formats(struct intake *in)
+{
+    return in->formats;
 }
 
 struct buffer *intake_buffer(struct intake *in)

@@ -9,12 +9,14 @@
 #include "agent/base/base.h"
 #include "agent/buffer/buffer.h"
 #include "parsers/document.h"
+#include "parsers/formats.h"
 
 struct intake;
 
 struct intake_options {
     struct buffer *buffer;
     struct encoder *encoder;
+    struct formats *formats;   /* NULL: no rules; outlives the origins that inputs make */
     const char *index_pattern; /* microservices-%{+YYYY.MM.dd}; "" for outputs that name no index */
     uint64_t index_window_ms;
 };
@@ -47,6 +49,9 @@ enum intake_result intake_message_record(struct intake *in, struct record *r, ui
 /* Takes a finished document with its id and index (replay). */
 enum intake_result intake_document(struct intake *in, const uint8_t id[BUFFER_ID_BYTES],
                                    struct bytes index, struct bytes document);
+
+/* How the messages of each container are read: for the origins that an input makes. */
+struct formats *intake_formats(struct intake *in);
 
 /* Counts what was framed but not kept. */
 void intake_count_drop(struct intake *in, enum buffer_drop kind, uint64_t n);

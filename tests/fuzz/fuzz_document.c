@@ -98,7 +98,7 @@ static void check_names(yajl_val v)
     }
 }
 
-static yajl_val encode(struct encoder *enc, const struct record *r)
+static yajl_val encode(struct encoder *enc, struct record *r)
 {
     size_t bound = encoder_bound(enc, r), n;
     char *to = base_alloc(bound + 1);

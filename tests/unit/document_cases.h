@@ -4,6 +4,7 @@
 #define BARGE_TEST_DOCUMENT_CASES_H
 
 #include "agent/base/strbuf.h"
+#include "agent/config/config_parsers.h"
 #include "parsers/document.h"
 
 #include <stdio.h>
@@ -17,6 +18,7 @@ struct document_case {
     const char *name;
     struct record record; /* text raw */
     struct enrich_settings settings;
+    struct parser_settings parser; /* of "parser": a name */
     struct bytes label, guess;
     yajl_val expect;
     struct strbuf extra;
@@ -126,6 +128,17 @@ static void document_case_free(struct document_case *c)
     free(c);
 }
 
+static unsigned case_parser(struct bytes name)
+{
+    unsigned kind = 0;
+
+    while (name.n && config_parsers_names[kind] && !bytes_is(name, config_parsers_names[kind]))
+        kind++;
+    if (!config_parsers_names[kind])
+        base_die("no parser is called %s", name.p);
+    return kind;
+}
+
 /* The next case of f, owned by the caller; NULL at the end. */
 static struct document_case *document_case_read(FILE *f, struct enrich_settings defaults)
 {
@@ -155,6 +168,7 @@ static struct document_case *document_case_read(FILE *f, struct enrich_settings 
     case_names(c, "request_id_keys", c->names[1], &c->settings.request_id_keys);
     if (case_string(c, "service").n)
         c->settings.service = (char *)case_string(c, "service").p;
+    c->parser.kind = case_parser(case_string(c, "parser"));
     c->label = case_string(c, "label");
     c->guess = case_string(c, "guess");
     c->record = (struct record){.text = case_string(c, "text"),

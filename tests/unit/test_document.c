@@ -3,6 +3,7 @@
  * changes nothing). */
 #include "agent/base/strbuf.h"
 #include "parsers/document.h"
+#include "parsers/format.h"
 #include "tests/unit/document_cases.h"
 
 #include <limits.h>
@@ -29,7 +30,7 @@ static struct enrich_settings defaults(void)
 }
 
 /* Encodes and checks what holds for every document; the text is valid until the next call. */
-static const char *encode(struct encoder *enc, const struct record *r)
+static const char *encode(struct encoder *enc, struct record *r)
 {
     static struct strbuf out;
     size_t bound = encoder_bound(enc, r), n;
@@ -52,11 +53,16 @@ static void run_case(const struct document_case *c, enum text_form form, bool sl
     struct error e = {""};
     struct strbuf text = {0};
     struct origin_facts facts = {.service_label = c->label, .service_guess = c->guess};
-    struct origin *origin = origin_create(&facts);
     struct record r = c->record;
+    struct format *format;
+    struct origin *origin;
     struct encoder *enc;
     const char *document;
     char why[512];
+
+    assert_int_equal(format_create(&c->parser, &format, &e), 0);
+    facts.format = format;
+    origin = origin_create(&facts);
 
     if (slow) {
         size_t n = 0;
@@ -90,6 +96,7 @@ static void run_case(const struct document_case *c, enum text_form form, bool sl
     assert_true(document_case_matches(c, document, why, sizeof why));
     encoder_free(enc);
     origin_free(origin);
+    format_free(format);
     strbuf_fini(&text);
 }
 

@@ -65,7 +65,7 @@ static double now_ns(void)
 static struct strbuf document;
 
 /* Writes r; the best of three, as the caches are others' too. */
-static double write_ns(const struct record *r)
+static double write_ns(struct record *r)
 {
     double best = 1e18;
 

@@ -71,7 +71,7 @@ size_t encoder_bound(const struct encoder *enc, const struct record *r)
     return kept.bound;
 }
 
-size_t encoder_write(struct encoder *enc, const struct record *r, char *to)
+size_t encoder_write(struct encoder *enc, struct record *r, char *to)
 {
     (void)enc;
     kept.sequence = r->sequence;

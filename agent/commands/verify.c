@@ -1,0 +1,19 @@
+#include "agent/commands/verify.h"
+
+#include "parsers/document.h"
+#include "parsers/formats.h"
+
+bool verify_config(const struct config *c, struct config_problems *problems)
+{
+    struct error e;
+    struct encoder *encoder = encoder_create(&c->enrich, BYTES_LITERAL("host"), &e);
+    struct formats *formats = encoder ? formats_create(c->parsers, &e) : NULL;
+    bool holds = formats != NULL;
+
+    *problems = (struct config_problems){0};
+    if (!holds)
+        config_refuse(c, e.text, problems);
+    formats_free(formats);
+    encoder_free(encoder);
+    return holds;
+}

@@ -1,0 +1,61 @@
+/*
+ * format: how the text of one message is read: a compiled parser, chosen by the operator for a
+ * container (formats.h) or a file, that turns the text into one JSON object of members. From there
+ * the members take the way of a JSON message: names get their meaning, collisions are settled,
+ * rules apply.
+ *
+ * A struct format is immutable, and may be used by any thread; struct format_work belongs to one.
+ * parsers/README.md tells how to add a format.
+ */
+#ifndef BARGE_FORMAT_H
+#define BARGE_FORMAT_H
+
+#include "agent/base/strbuf.h"
+#include "agent/config/config.h"
+
+struct format;
+struct format_work;
+
+/* What a message was read as. */
+struct format_result {
+    struct bytes object; /* JSON text of one object that has members; in the work, until its next
+                            use */
+    bool has_time;
+    int64_t time_ns; /* what the message says about when it was written */
+};
+
+/* Reads text (raw bytes, without its line end) into w->json, which is empty. false when it is not
+ * in that format. */
+typedef bool format_read_fn(const struct format *f, struct bytes text, struct format_work *w,
+                            struct format_result *out);
+
+struct format {
+    enum parser_kind kind;
+    format_read_fn *read; /* NULL: PARSER_TEXT and PARSER_JSON, which the encoder knows itself */
+};
+
+/* Where formats write; its parts are for them alone. */
+struct format_work {
+    struct strbuf json;
+};
+
+struct format_work *format_work_create(void);
+void format_work_free(struct format_work *w);
+
+/* Gives back what a large message took. */
+void format_work_trim(struct format_work *w);
+
+/* Compiles s, of which nothing is kept. *out is NULL for PARSER_AUTO. -1 with *e, a text that
+ * begins with the key to blame and a colon ("pattern: …"). Owned: format_free. */
+int format_create(const struct parser_settings *s, struct format **out, struct error *e);
+void format_free(struct format *f);
+
+/* The most that an object of f can have for a text of n bytes. */
+size_t format_bound(const struct format *f, size_t n);
+
+/* Reads text. false when it is not in the format (the object is then to be taken for nothing), or
+ * when the object would exceed its bound. */
+bool format_read(const struct format *f, struct bytes text, struct format_work *w,
+                 struct format_result *out);
+
+#endif

@@ -1,0 +1,103 @@
+/* Which format a container gets: its label, then the rules in their order. */
+#include "parsers/formats.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#define LABELS 4
+
+struct subject {
+    const char *container, *image;
+    const char *label[LABELS][2];
+};
+
+static struct bytes get(void *arg, const char *name)
+{
+    const struct subject *s = arg;
+
+    for (size_t i = 0; i < LABELS && s->label[i][0]; i++)
+        if (strcmp(s->label[i][0], name) == 0)
+            return bytes_str(s->label[i][1]);
+    return BYTES_NONE;
+}
+
+/* The kind of format that s has; PARSER_AUTO for none. */
+static enum parser_kind kind_of(struct formats *f, struct subject s)
+{
+    struct origin_facts facts = {.container_name = bytes_str(s.container),
+                                 .image_name = bytes_str(s.image)};
+    const struct format *format = formats_of(f, &facts, get, &s);
+
+    return format ? format->kind : PARSER_AUTO;
+}
+
+static struct parser_rule rule(const char *container, const char *image, const char *label,
+                               enum parser_kind kind)
+{
+    return (struct parser_rule){
+        (char *)(uintptr_t)container, (char *)(uintptr_t)image, (char *)(uintptr_t)label, {kind}};
+}
+
+static void the_first_rule_that_fits(void **state)
+{
+    struct parser_rule r[] = {
+        rule("web-*", "", "", PARSER_JSON),     rule("", "mysql:*", "", PARSER_TEXT),
+        rule("", "", "team=pay*", PARSER_JSON), rule("api-*", "shop/*", "tier=front", PARSER_TEXT),
+        rule("auto-*", "", "", PARSER_AUTO),    rule("*", "", "", PARSER_TEXT)};
+    struct parser_rule *rules[] = {&r[0], &r[1], &r[2], &r[3], &r[4], NULL},
+                       *all[] = {&r[4], &r[5], NULL};
+    struct formats *f = formats_create(rules, NULL);
+
+    (void)state;
+    assert_int_equal(kind_of(f, (struct subject){"web-1", "x", {{0}}}), PARSER_JSON);
+    assert_int_equal(kind_of(f, (struct subject){"web", "x", {{0}}}), PARSER_AUTO);
+    assert_int_equal(kind_of(f, (struct subject){"db", "mysql:8", {{0}}}), PARSER_TEXT);
+    assert_int_equal(kind_of(f, (struct subject){"web-2", "mysql:8", {{0}}}), PARSER_JSON);
+    assert_int_equal(kind_of(f, (struct subject){"a", "b", {{"team", "payments"}}}), PARSER_JSON);
+    assert_int_equal(kind_of(f, (struct subject){"a", "b", {{"team", "search"}}}), PARSER_AUTO);
+    /* All that a rule names must fit. */
+    assert_int_equal(kind_of(f, (struct subject){"api-1", "shop/api", {{"tier", "front"}}}),
+                     PARSER_TEXT);
+    assert_int_equal(kind_of(f, (struct subject){"api-1", "shop/api", {{"tier", "back"}}}),
+                     PARSER_AUTO);
+    assert_int_equal(kind_of(f, (struct subject){"api-1", "other", {{"tier", "front"}}}),
+                     PARSER_AUTO);
+    formats_free(f);
+
+    f = formats_create(all, NULL);
+    assert_int_equal(kind_of(f, (struct subject){"auto-1", "", {{0}}}), PARSER_AUTO);
+    assert_int_equal(kind_of(f, (struct subject){"other", "", {{0}}}), PARSER_TEXT);
+    /* What has no name is no container. */
+    assert_int_equal(kind_of(f, (struct subject){"", "", {{0}}}), PARSER_AUTO);
+    formats_free(f);
+    assert_int_equal(kind_of(NULL, (struct subject){"auto-1", "", {{0}}}), PARSER_AUTO);
+}
+
+static void the_label_wins(void **state)
+{
+    struct parser_rule r = rule("*", "", "", PARSER_JSON);
+    struct parser_rule *rules[] = {&r, NULL};
+    struct formats *f = formats_create(rules, NULL);
+
+    (void)state;
+    assert_int_equal(kind_of(f, (struct subject){"a", "", {{"barge.parser", "text"}}}),
+                     PARSER_TEXT);
+    assert_int_equal(kind_of(f, (struct subject){"a", "", {{"barge.parser", "auto"}}}),
+                     PARSER_AUTO);
+    /* What is no parser's name does not count. */
+    assert_int_equal(kind_of(f, (struct subject){"a", "", {{"barge.parser", "txt"}}}), PARSER_JSON);
+    assert_int_equal(kind_of(f, (struct subject){"a", "", {{"barge.parser", ""}}}), PARSER_JSON);
+    formats_free(f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_first_rule_that_fits),
+        cmocka_unit_test(the_label_wins),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
