@@ -23,6 +23,7 @@ DEB_FUZZ  := clang libclang-rt-dev
 DEB_BENCH := valgrind python3
 DEB_NODES := maven default-jdk-headless unzip python3 python3-pytest openssl
 DEB_DOCKER := docker.io busybox-static python3 python3-pytest
+DEB_SYSTEMD := $(DEB_DOCKER) debootstrap
 
 # What is read from pkg-config is asked once, and only when something is compiled.
 once = $(eval $(1) := $(2))$($(1))
@@ -74,7 +75,7 @@ define install
     $$sudo apt-get -qq update && DEBIAN_FRONTEND=noninteractive $$sudo apt-get -qq install -y --no-install-recommends $$missing >/dev/null; fi
 endef
 
-.PHONY: deps deps-test deps-lint deps-fuzz deps-bench deps-nodes deps-docker
+.PHONY: deps deps-test deps-lint deps-fuzz deps-bench deps-nodes deps-docker deps-systemd
 deps: ## install what building needs (Debian packages)
 	$(call install,$(DEB_BUILD))
 deps-test: ## … and what the tests need
@@ -89,6 +90,8 @@ deps-nodes:
 	$(call install,$(DEB_BUILD) $(DEB_NODES))
 deps-docker:
 	$(call install,$(DEB_BUILD) $(DEB_DOCKER))
+deps-systemd:
+	$(call install,$(DEB_BUILD) $(DEB_SYSTEMD))
 
 .PHONY: check-deps
 check-deps:
@@ -159,6 +162,11 @@ test-elasticsearch: deps-nodes ## the same program against real nodes (NODES=all
 test-docker: deps-docker ## … and a live Docker engine
 	@$(MAKE) --no-print-directory all
 	$(PYTEST) tests/real/test_docker.py
+
+.PHONY: test-systemd
+test-systemd: deps-systemd ## … and a live systemd, in a container that debootstrap makes (some minutes)
+	@$(MAKE) --no-print-directory all
+	$(PYTEST) tests/real/test_systemd.py
 
 .PHONY: soak
 soak: deps-test ## random kills and power cuts by the thousand, SEED=1 (about 20 minutes; goes on where it was interrupted)
