@@ -6,7 +6,7 @@
 #include "agent/base/log.h"
 #include "agent/base/metrics.h"
 #include "agent/inputs/docker_places.h"
-#include "agent/inputs/tail_files.h"
+#include "agent/inputs/tail_orphans.h"
 #include "agent/inputs/tail_reading.h"
 
 #include <dirent.h>
@@ -56,16 +56,9 @@ struct watch {
     struct docker_folder *folder;
 };
 
-/* A position of an earlier life whose container has not turned up yet. */
-struct orphan {
-    uint8_t id[DOCKER_ID_BYTES];
-    bool has_source, taken;
-    uint64_t source;
-    struct tail_position position;
-};
-
 struct docker_folders {
     struct tail_shared *shared;
+    const struct docker_settings *settings;
     struct loop *loop;
     void (*changed)(void *arg);
     void *arg;
@@ -81,8 +74,7 @@ struct docker_folders {
     size_t n_containers;
     bool polls;   /* some container has no watch */
     char *events; /* EVENT_BYTES */
-    struct orphan *orphans;
-    size_t n_orphans, orphans_cap;
+    struct tail_orphans orphans;
     char own[DOCKER_OWN_IDS_MAX][65];
     size_t n_own;
     uint64_t started_ms, polled_ms, unread_ms, rescanned_ms, places_ms;
@@ -212,70 +204,6 @@ static void unwatch_container(struct docker_folders *d, struct docker_container 
     inotify_rm_watch(d->inotify, wd); /* fails when the folder has gone: then the kernel did it */
 }
 
-/* ---- positions of earlier lives ---- */
-
-static int by_orphan_id(const void *a, const void *b)
-{
-    return memcmp(((const struct orphan *)a)->id, ((const struct orphan *)b)->id, DOCKER_ID_BYTES);
-}
-
-static void take_orphan(void *arg, struct bytes key, struct bytes value)
-{
-    struct docker_folders *d = arg;
-    struct orphan o = {0};
-
-    if (!tail_position_key_read(key, o.id, &o.has_source, &o.source) ||
-        !tail_position_read(value, &o.position))
-        return;
-    if (d->n_orphans == d->orphans_cap) {
-        d->orphans_cap = MAX(d->orphans_cap * 2, (size_t)64);
-        d->orphans = base_realloc(d->orphans, d->orphans_cap * sizeof *d->orphans);
-    }
-    d->orphans[d->n_orphans++] = o;
-}
-
-/* Gives c what is known of it. False when nothing is. */
-static bool restore(struct docker_folders *d, struct docker_container *c)
-{
-    struct orphan key, *o = NULL;
-
-    memcpy(key.id, c->id, DOCKER_ID_BYTES);
-    if (d->n_orphans)
-        o = bsearch(&key, d->orphans, d->n_orphans, sizeof *o, by_orphan_id);
-    if (!o)
-        return false;
-    while (o > d->orphans && memcmp(o[-1].id, c->id, DOCKER_ID_BYTES) == 0)
-        o--;
-    for (; o < d->orphans + d->n_orphans && memcmp(o->id, c->id, DOCKER_ID_BYTES) == 0; o++) {
-        if (o->taken)
-            continue;
-        o->taken = true;
-        if (o->has_source)
-            tail_files_restore(c, o->source, &o->position);
-        else
-            c->has_own_entry = true;
-    }
-    return true;
-}
-
-static void drop_orphans(struct docker_folders *d)
-{
-    for (size_t i = 0; i < d->n_orphans; i++) {
-        const struct orphan *o = &d->orphans[i];
-        char key[TAIL_KEY_BYTES];
-
-        if (o->taken)
-            continue;
-        tail_position_key(o->id, o->source, key);
-        buffer_position_set(d->shared->buffer,
-                            bytes_of(key, o->has_source ? TAIL_KEY_BYTES : DOCKER_ID_BYTES),
-                            BYTES_NONE);
-    }
-    free(d->orphans);
-    d->orphans = NULL;
-    d->n_orphans = d->orphans_cap = 0;
-}
-
 /* ---- containers come and go ---- */
 
 static void add_container(struct docker_folders *d, struct docker_folder *f, const char *hex,
@@ -283,7 +211,7 @@ static void add_container(struct docker_folders *d, struct docker_folder *f, con
 {
     struct docker_container *c = docker_folders_container(d, bytes_str(hex));
 
-    if (c && !c->gone)
+    if (c && !c->log.gone)
         return;
     if (!c) {
         size_t bucket = bucket_of(hex);
@@ -293,21 +221,21 @@ static void add_container(struct docker_folders *d, struct docker_folder *f, con
                      LOG_U64("containers", DOCKER_MAX_CONTAINERS));
             return;
         }
-        c = docker_container_create(d->shared, hex);
+        c = docker_container_create(d->shared, hex, d->settings->exclude);
         c->next_bucket = d->by_id[bucket];
         d->by_id[bucket] = c;
         d->n_containers++;
-        c->first_seen = !restore(d, c) && stood_before;
+        c->log.first_seen = !tail_orphans_restore(&d->orphans, &c->log) && stood_before;
         for (size_t i = 0; i < d->n_own; i++)
             if (strcmp(d->own[i], hex) == 0)
-                c->follow = DOCKER_OWN;
+                docker_container_follow(c, DOCKER_OWN);
     }
-    c->gone = false;
+    c->log.gone = false;
     c->folder = f;
     /* Watched before it is looked at, so that nothing falls between. */
     watch_container(d, c);
     docker_container_want_config(c);
-    docker_container_want_scan(c);
+    tail_log_want_scan(&c->log);
 }
 
 static void lose_container(struct docker_folders *d, struct docker_container *c)
@@ -344,7 +272,9 @@ static void rescan_folder(struct docker_folders *d, struct docker_folder *f, boo
                  LOG_STR("reason", strerror(errno)));
     if (dir)
         io_list_end(dir);
-    for (struct docker_container *c = d->shared->all; c; c = c->next_all) {
+    for (struct tail_log *log = d->shared->all; log; log = log->next_all) {
+        struct docker_container *c = docker_container_of(log);
+
         struct stat st;
 
         if (c->folder == f && io_stat_at(f->fd, c->hex, &st, AT_SYMLINK_NOFOLLOW) < 0 &&
@@ -356,9 +286,9 @@ static void rescan_folder(struct docker_folders *d, struct docker_folder *f, boo
 static void lose_folder(struct docker_folders *d, struct docker_folder *f)
 {
     log_warn("the containers folder is gone, waiting for it", LOG_STR("path", f->path));
-    for (struct docker_container *c = d->shared->all; c; c = c->next_all)
-        if (c->folder == f)
-            lose_container(d, c);
+    for (struct tail_log *log = d->shared->all; log; log = log->next_all)
+        if (docker_container_of(log)->folder == f)
+            lose_container(d, docker_container_of(log));
     if (f->watch >= 0) {
         int wd = f->watch;
 
@@ -431,7 +361,7 @@ static void say_waiting(const struct docker_folders *d)
 
 static void find_folders(struct docker_folders *d)
 {
-    const char *setting = d->shared->settings->containers;
+    const char *setting = d->settings->containers;
     bool some = false;
 
     if (strcmp(setting, "auto") == 0) {
@@ -485,12 +415,14 @@ static void rescan_all(struct docker_folders *d)
         if (f->fd >= 0)
             rescan_folder(d, f, false);
     }
-    for (struct docker_container *c = d->shared->all; c; c = c->next_all) {
+    for (struct tail_log *log = d->shared->all; log; log = log->next_all) {
+        struct docker_container *c = docker_container_of(log);
+
         if (c->folder && c->watch < 0)
             watch_container(d, c);
         docker_container_count_anew(c);
         docker_container_want_config(c);
-        docker_container_want_scan(c);
+        tail_log_want_scan(&c->log);
     }
 }
 
@@ -541,7 +473,7 @@ static void handle_event(struct docker_folders *d, const struct inotify_event *e
         return;
     }
     if (e->mask & IN_IGNORED) { /* the folder has gone, or is going: its parent tells */
-        docker_container_want_scan(w->container);
+        tail_log_want_scan(&w->container->log);
         docker_holder_unwatch(d->holder, w->container->holder);
         w->container->holder = -1;
         forget_watch(d, e->wd);
@@ -605,18 +537,16 @@ static void on_look(void *arg)
 
 void docker_folders_visit(struct docker_folders *d)
 {
-    struct tail_shared *s = d->shared;
+    struct tail_log *log;
 
     docker_folders_take_held(d); /* ahead of the scans that would look for these files */
-    while (s->visits) {
-        struct docker_container *c = s->visits;
+    while ((log = tail_log_take_visit(d->shared))) {
+        struct docker_container *c = docker_container_of(log);
 
-        s->visits = c->next_visit;
-        c->wants_visit = false;
         if (!c->folder)
             continue;
         docker_container_visit(c, c->folder->fd);
-        if (c->gone)
+        if (log->gone)
             unwatch_container(d, c);
         else
             watch_container(d, c);
@@ -656,13 +586,15 @@ void docker_folders_tick(struct docker_folders *d)
         if (f->fd >= 0)
             rescan_folder(d, f, false);
     }
-    if (d->orphans && now - d->started_ms >= ORPHAN_KEEP_MS)
-        drop_orphans(d);
+    if (d->orphans.n && now - d->started_ms >= ORPHAN_KEEP_MS)
+        tail_orphans_drop(&d->orphans, s->buffer);
     d->polls = false;
-    for (struct docker_container *c = s->all, *next; c; c = next) {
-        next = c->next_all;
-        tail_reading_tick(c);
-        if (docker_container_finished(c) && now - c->gone_since_ms >= GONE_KEEP_MS) {
+    for (struct tail_log *log = s->all, *next; log; log = next) {
+        struct docker_container *c = docker_container_of(log);
+
+        next = log->next_all;
+        tail_reading_tick(log);
+        if (tail_log_finished(log) && now - c->gone_since_ms >= GONE_KEEP_MS) {
             forget_container(d, c);
             continue;
         }
@@ -673,8 +605,8 @@ void docker_folders_tick(struct docker_folders *d)
         d->polls |= c->watch < 0;
         if (rescan || (poll && c->watch < 0))
             docker_container_poll(c, c->folder->fd);
-        if (unread && c->is_ready)
-            docker_container_want_scan(c);
+        if (unread && log->is_ready)
+            tail_log_want_scan(log);
     }
     docker_folders_visit(d);
 }
@@ -695,22 +627,22 @@ static void start_inotify(struct docker_folders *d)
         base_die("epoll refuses inotify: %s", strerror(errno));
 }
 
-struct docker_folders *docker_folders_start(struct tail_shared *s, struct loop *loop,
-                                            struct docker_holder *holder,
+struct docker_folders *docker_folders_start(struct tail_shared *s,
+                                            const struct docker_settings *settings,
+                                            struct loop *loop, struct docker_holder *holder,
                                             void (*changed)(void *arg), void *arg)
 {
     struct docker_folders *d = base_calloc(1, sizeof *d);
 
     d->shared = s;
+    d->settings = settings;
     d->loop = loop;
     d->holder = holder;
     d->changed = changed;
     d->arg = arg;
     d->started_ms = d->polled_ms = d->unread_ms = d->rescanned_ms = d->places_ms = s->now_ms;
     d->n_own = docker_places_own_ids(d->own);
-    buffer_position_each(s->buffer, take_orphan, d);
-    if (d->n_orphans)
-        qsort(d->orphans, d->n_orphans, sizeof *d->orphans, by_orphan_id);
+    tail_orphans_take(&d->orphans, s->buffer, TAIL_ID_CONTAINER);
     d->events = base_alloc(EVENT_BYTES);
     start_inotify(d);
     find_folders(d);
@@ -721,7 +653,7 @@ struct docker_folders *docker_folders_start(struct tail_shared *s, struct loop *
 void docker_folders_stop(struct docker_folders *d)
 {
     while (d->shared->all)
-        forget_container(d, d->shared->all);
+        forget_container(d, docker_container_of(d->shared->all));
     while (d->list) {
         struct docker_folder *f = d->list;
 
@@ -737,7 +669,7 @@ void docker_folders_stop(struct docker_folders *d)
     loop_timer_remove(&d->look);
     if (d->inotify >= 0)
         io_close(d->inotify);
-    free(d->orphans);
+    tail_orphans_fini(&d->orphans);
     free(d->events);
     free(d);
 }

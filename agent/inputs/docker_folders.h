@@ -18,8 +18,9 @@ struct docker_folders;
 
 /* Takes the positions of earlier lives from the buffer, looks at the folders and begins to watch.
  * changed(arg) is called after events were handled: there may be something in shared->ready. */
-struct docker_folders *docker_folders_start(struct tail_shared *s, struct loop *loop,
-                                            struct docker_holder *holder,
+struct docker_folders *docker_folders_start(struct tail_shared *s,
+                                            const struct docker_settings *settings,
+                                            struct loop *loop, struct docker_holder *holder,
                                             void (*changed)(void *arg), void *arg);
 void docker_folders_stop(struct docker_folders *d);
 

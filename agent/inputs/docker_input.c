@@ -1,6 +1,5 @@
 /*
- * docker_input: the turns. Folders and containers say which container has something to read; each
- * gets one stretch a turn, in a circle, until the turn's share is used up or the intake is full.
+ * docker_input: the turns. Folders and containers say which container has something to read.
  * Files are opened and held by the events, whether or not there is room.
  */
 #include "agent/inputs/docker.h"
@@ -11,15 +10,10 @@
 #include "agent/base/strbuf.h"
 #include "agent/inputs/docker_folders.h"
 #include "agent/inputs/tail_files.h"
-#include "agent/inputs/tail_reading.h"
+#include "agent/inputs/tail_turns.h"
 
-#include <limits.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 
-#define TURN_BYTES (2 * TAIL_CHUNK_BYTES) /* what other sources may have to wait for */
-#define TURN_CONTAINERS 256               /* of which most have a line or two */
-#define RESERVED_DESCRIPTORS 128
 #define TICK_MS 1000
 #define SHOW_MS 200 /* between two counts of what is unread */
 #define IDLE_TICK_MS 10000
@@ -33,25 +27,6 @@ struct docker_input {
     bool full; /* the intake had no room; docker_input_room or the tick ends it */
 };
 
-/* Raises the limit as far as it goes. Returns the number from which on descriptors are left to
- * others. */
-static int raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-    rlim_t most;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-        return INT_MAX;
-    if (limit.rlim_cur < limit.rlim_max) {
-        most = limit.rlim_cur;
-        limit.rlim_cur = limit.rlim_max;
-        if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
-            limit.rlim_cur = most;
-    }
-    most = MIN(limit.rlim_cur, (rlim_t)INT_MAX);
-    return (int)(most - MIN(most / 4, (rlim_t)RESERVED_DESCRIPTORS));
-}
-
 /* ---- figures ---- */
 
 static void name_unreadable(struct tail_shared *s)
@@ -59,10 +34,11 @@ static void name_unreadable(struct tail_shared *s)
     struct strbuf names = {0};
     uint64_t n = 0;
 
-    for (const struct docker_container *c = s->all; c; c = c->next_all) {
+    for (struct tail_log *log = s->all; log; log = log->next_all) {
+        const struct docker_container *c = docker_container_of(log);
         bool elsewhere = c->follow == DOCKER_ELSEWHERE;
 
-        if (c->gone || !(elsewhere || (c->follow == DOCKER_FOLLOWED && c->denied)))
+        if (c->log.gone || !(elsewhere || (c->follow == DOCKER_FOLLOWED && c->log.denied)))
             continue;
         n++;
         if (names.n < 300)
@@ -78,33 +54,14 @@ static void name_unreadable(struct tail_shared *s)
 
 static void show_figures(struct docker_input *d)
 {
-    struct tail_shared *s = &d->shared;
-    uint64_t containers = 0, files = 0, lag = 0, held = 0;
+    struct tail_figures f = tail_log_figures(&d->shared);
 
-    for (const struct docker_container *c = s->all; c; c = c->next_all) {
-        containers += c->follow == DOCKER_FOLLOWED && !c->gone;
-        for (struct tail_file *f = c->files; f; f = f->next) {
-            struct tail_inode now;
-            uint64_t unread;
-
-            if (f->fd < 0)
-                continue;
-            files++;
-            /* Only of those with something unread the size may have changed. */
-            if (f->dirty && !f->compressed && tail_inode_get(f->fd, NULL, &now) == 0)
-                f->size = now.size;
-            unread = f->complete ? 0 : tail_file_unread(f);
-            lag += unread;
-            if (f->index != 0)
-                held += unread;
-        }
-    }
-    metric_set(M_DOCKER_CONTAINERS, containers);
-    metric_set(M_DOCKER_FILES, files);
-    metric_set(M_DOCKER_LAG, lag);
-    metric_set(M_DOCKER_HELD, held);
-    s->changed = lag != 0;
-    d->shown_ms = s->now_ms;
+    metric_set(M_DOCKER_CONTAINERS, f.logs);
+    metric_set(M_DOCKER_FILES, f.files);
+    metric_set(M_DOCKER_LAG, f.lag_bytes);
+    metric_set(M_DOCKER_HELD, f.held_bytes);
+    d->shared.changed = f.lag_bytes != 0;
+    d->shown_ms = d->shared.now_ms;
 }
 
 /* ---- time ---- */
@@ -154,16 +111,13 @@ struct docker_input *docker_input_start(const struct docker_settings *settings, 
     struct tail_shared *s = &d->shared;
 
     (void)e;
-    s->settings = settings;
-    s->intake = in;
-    s->buffer = intake_buffer(in);
-    s->scratch = base_alloc(TAIL_SCRATCH_BYTES);
+    tail_turns_init(s, &docker_container_kind, in);
+    s->start_ms = settings->start_ms;
+    s->max_held_bytes = settings->max_held_bytes;
     s->work = base_alloc(sizeof *s->work);
     json_keys_seen_init(&s->work->seen);
-    s->spare_from = raise_descriptor_limit();
-    s->now_ms = clock_mono_ms();
     d->tick = loop_timer_add(loop, on_tick, d);
-    d->folders = docker_folders_start(s, loop, holder, on_changed, d);
+    d->folders = docker_folders_start(s, settings, loop, holder, on_changed, d);
     show_figures(d);
     name_unreadable(s);
     loop_timer_set(d->tick, IDLE_TICK_MS);
@@ -177,26 +131,16 @@ void docker_input_stop(struct docker_input *d)
         return;
     docker_folders_stop(d->folders);
     loop_timer_remove(&d->tick);
-    free(d->shared.scratch);
+    tail_turns_fini(&d->shared);
     free(d->shared.work);
     free(d);
 }
 
 /* ---- turns ---- */
 
-static struct docker_container *take_ready(struct tail_shared *s)
-{
-    struct docker_container *c = s->ready;
-
-    s->ready = c->next_ready;
-    c->is_ready = false;
-    return c;
-}
-
 bool docker_input_turn(struct docker_input *d)
 {
     struct tail_shared *s = &d->shared;
-    size_t done = 0, rounds = 0;
     bool was_full = d->full;
 
     docker_folders_take_held(d->folders);
@@ -205,26 +149,8 @@ bool docker_input_turn(struct docker_input *d)
     if (!s->ready)
         return false;
     s->now_ms = clock_mono_ms();
-    while (s->ready && !d->full && done < TURN_BYTES && rounds++ < TURN_CONTAINERS) {
-        struct docker_container *c;
-
-        if (!intake_has_room(s->intake, BUFFER_CAN_WAIT, 2 * TAIL_CHUNK_BYTES)) {
-            d->full = true;
-            break;
-        }
-        c = take_ready(s);
-        switch (tail_reading_turn(c, &done)) {
-        case TAIL_TURN_FULL:
-            d->full = true;
-            docker_container_set_ready(c);
-            break;
-        case TAIL_TURN_MORE:
-            docker_container_set_ready(c);
-            break;
-        case TAIL_TURN_IDLE:
-            break;
-        }
-    }
+    if (!d->full)
+        d->full = !tail_turns_run(s);
     docker_folders_visit(d->folders);
     if (s->changed && s->now_ms - d->shown_ms >= (d->full && !was_full ? SHOW_MS / 10 : SHOW_MS))
         show_figures(d);

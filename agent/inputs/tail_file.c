@@ -2,6 +2,7 @@
 
 #include "agent/base/hash.h"
 #include "agent/base/io.h"
+#include "agent/inputs/tail_log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,11 +13,11 @@
 #define HEAD_NULS_PER_CALL (64u << 20) /* of leading NULs, when the file system knows no holes */
 #define SOURCE_SEED 0x62617267u        /* part of `_id`: never to be changed */
 
-struct tail_file *tail_file_create(struct docker_container *c)
+struct tail_file *tail_file_create(struct tail_log *log)
 {
     struct tail_file *f = base_calloc(1, sizeof *f);
 
-    f->container = c;
+    f->log = log;
     f->fd = -1;
     f->index = TAIL_FILE_NAMELESS;
     return f;
@@ -114,8 +115,7 @@ static enum tail_known skip_nuls(struct tail_file *f, char *scratch)
     return TAIL_FILE_NOT_YET;
 }
 
-enum tail_known tail_file_identify(struct tail_file *f, const uint8_t id[DOCKER_ID_BYTES],
-                                   bool final, char *scratch)
+enum tail_known tail_file_identify(struct tail_file *f, bool final, char *scratch)
 {
     enum tail_known known = skip_nuls(f, scratch);
     size_t want = HEAD_FIRST_BYTES;
@@ -136,7 +136,7 @@ enum tail_known tail_file_identify(struct tail_file *f, const uint8_t id[DOCKER_
             continue;
         else if ((size_t)n < want && !(final && n > 0))
             return TAIL_FILE_NOT_YET;
-        h = hash_64(hash_64(SOURCE_SEED, id, DOCKER_ID_BYTES), scratch, (size_t)n);
+        h = hash_64(hash_64(SOURCE_SEED, f->log->id.bytes, TAIL_ID_BYTES), scratch, (size_t)n);
         f->at.source = h >> 8;
         f->identified = true;
         return TAIL_FILE_KNOWN;

@@ -14,7 +14,9 @@
 #include "agent/inputs/tail_position.h"
 
 #define TAIL_FILE_NAMELESS                                                                         \
-    UINT32_MAX /* as an index: under no name, older than those that have one */
+    UINT64_MAX /* as an index: under no name, older than those that have one */
+
+struct tail_log; /* tail_log.h */
 
 /* What tells one inode from another that got its number later. */
 struct tail_inode {
@@ -26,9 +28,9 @@ struct tail_inode {
 };
 
 struct tail_file {
-    struct tail_file *next;         /* the next newer one of the container */
+    struct tail_file *next;         /* the next newer one of the log */
     struct tail_file *next_removed; /* tail_shared.removed */
-    struct docker_container *container;
+    struct tail_log *log;
     int fd;             /* -1: not open */
     struct tail_gz *gz; /* while a compressed file is being read */
     bool compressed;    /* fd is a .gz */
@@ -41,9 +43,9 @@ struct tail_file {
     bool superseded; /* truncated in place: another struct went on with the descriptor */
     bool settled;    /* the entry says that a restart need not read anything of it again */
     bool adopted;    /* docker_holder opened it: what its name is, the next scan tells */
-    bool aside;      /* in the container's list `known`: what is known stands in the entry */
-    uint32_t index;  /* 0: the live file, N: .N */
-    uint32_t rank;   /* tail_scan: while files are put in order */
+    bool aside;      /* in the log's list `known`: what is known stands in the entry */
+    uint64_t index;  /* 0: the live file, the higher the older */
+    uint64_t rank;   /* tail_scan: while files are put in order */
     uint64_t seen;   /* number of the last scan that found it */
     uint64_t missing_since_ms; /* 0: not missing */
     uint64_t quiet_since_ms;   /* the last read that found nothing new, after one that did */
@@ -55,6 +57,7 @@ struct tail_file {
     uint32_t marker; /* over the marker_n bytes before at.offset */
     uint32_t marker_n;
     char entry[TAIL_POSITION_BYTES]; /* as it stands in the buffer, when has_entry */
+    size_t entry_n;
     /* Of a removed file: what was read before `safe` is on disk; what was read before mark is when
      * mark_point is durable. */
     uint64_t safe, mark;
@@ -62,7 +65,7 @@ struct tail_file {
     bool marked;
 };
 
-struct tail_file *tail_file_create(struct docker_container *c);
+struct tail_file *tail_file_create(struct tail_log *log);
 /* Closes. */
 void tail_file_free(struct tail_file *f);
 /* Gives the descriptor back; what is known stays. */
@@ -83,10 +86,9 @@ ssize_t tail_file_pread(struct tail_file *f, void *to, size_t n, uint64_t at);
 
 enum tail_known { TAIL_FILE_KNOWN, TAIL_FILE_NOT_YET, TAIL_FILE_FAILED /* errno */ };
 
-/* Finds out who the file is: sets at.source. id: of its container. Not before its first line is
+/* Finds out who the file is: sets at.source. Not before its first line is
  * whole, or final says that it will not get any longer. scratch: TAIL_SCRATCH_BYTES. */
-enum tail_known tail_file_identify(struct tail_file *f, const uint8_t id[DOCKER_ID_BYTES],
-                                   bool final, char *scratch);
+enum tail_known tail_file_identify(struct tail_file *f, bool final, char *scratch);
 
 #define TAIL_CHUNK_BYTES (256u << 10)
 #define TAIL_SCRATCH_BYTES (TAIL_MARKER_BYTES + DOCKER_LINE_MAX_BYTES + 4096)

@@ -10,9 +10,9 @@
 
 /* ---- positions ---- */
 
-void tail_files_restore(struct docker_container *c, uint64_t source, const struct tail_position *p)
+void tail_files_restore(struct tail_log *log, uint64_t source, const struct tail_position *p)
 {
-    struct tail_file *f = tail_file_create(c);
+    struct tail_file *f = tail_file_create(log);
 
     f->identified = true;
     f->at.source = source;
@@ -20,14 +20,22 @@ void tail_files_restore(struct docker_container *c, uint64_t source, const struc
     f->complete = p->complete;
     f->settled = p->resume == p->done;
     f->has_entry = true;
-    tail_position_write(p, f->entry);
+    f->entry_n = tail_position_write(p, f->entry);
     f->aside = true;
-    f->next = c->known;
-    c->known = f;
+    f->next = log->known;
+    log->known = f;
 }
 
-static void save_file(struct docker_container *c, struct tail_file *f,
-                      const struct docker_frame_at *from)
+/* source NULL: the log's own entry. */
+static void set_entry(struct tail_log *log, const uint64_t *source, struct bytes value)
+{
+    char key[TAIL_KEY_BYTES];
+    size_t n = tail_position_key(&log->id, source, key);
+
+    buffer_position_set(log->shared->buffer, bytes_of(key, n), value);
+}
+
+static void save_file(struct tail_log *log, struct tail_file *f, const struct docker_frame_at *from)
 {
     struct tail_position p = {
         .resume = from->offset,
@@ -40,50 +48,50 @@ static void save_file(struct docker_container *c, struct tail_file *f,
         .marker = f->marker,
         .marker_n = (uint8_t)f->marker_n,
     };
-    char key[TAIL_KEY_BYTES], value[TAIL_POSITION_BYTES];
+    char value[TAIL_POSITION_BYTES];
+    size_t n;
 
     f->settled = p.resume == p.done;
-    tail_position_write(&p, value);
-    if (f->has_entry && memcmp(value, f->entry, sizeof value) == 0)
+    n = tail_position_write(&p, value);
+    if (f->has_entry && bytes_equal(bytes_of(value, n), bytes_of(f->entry, f->entry_n)))
         return;
-    memcpy(f->entry, value, sizeof value);
+    memcpy(f->entry, value, n);
+    f->entry_n = n;
     f->has_entry = true;
-    tail_position_key(c->id, f->at.source, key);
-    buffer_position_set(c->shared->buffer, bytes_of(key, sizeof key),
-                        bytes_of(value, sizeof value));
+    set_entry(log, &f->at.source, bytes_of(value, n));
 }
 
 /* Writes what has changed. A restart must see all records behind the first unfinished one again, so
  * newer files begin at their beginning while something waits in an older one. */
-void tail_files_save(struct docker_container *c)
+void tail_files_save(struct tail_log *log)
 {
     bool older_waits = false;
 
-    if (!c->has_own_entry) {
+    if (!log->has_own_entry) {
         char seen[TAIL_POSITION_BYTES];
+        size_t n = tail_position_write(&(struct tail_position){0}, seen);
 
-        tail_position_write(&(struct tail_position){0}, seen);
-        buffer_position_set(c->shared->buffer, bytes_of(c->id, DOCKER_ID_BYTES),
-                            bytes_of(seen, sizeof seen));
-        c->has_own_entry = true;
+        set_entry(log, NULL, bytes_of(seen, n));
+        log->has_own_entry = true;
     }
-    for (struct tail_file *f = c->files; f; f = f->next) {
+    for (struct tail_file *f = log->files; f; f = f->next) {
         struct docker_frame_at from;
 
         if (!f->identified)
             continue;
-        from = older_waits ? docker_frame_restart(&f->at) : docker_frame_resume(&c->frame, &f->at);
-        older_waits |= docker_frame_waits_in(&c->frame, &f->at);
+        from =
+            older_waits ? docker_frame_restart(&f->at) : docker_frame_resume(&log->frame, &f->at);
+        older_waits |= docker_frame_waits_in(&log->frame, &f->at);
         /* While records are made once more, the entry of the earlier life holds. */
         if (f->at.offset >= f->at.replay_to && (f->at.offset || f->has_entry || f->complete))
-            save_file(c, f, &from);
+            save_file(log, f, &from);
     }
     /* What was truncated while a record that began in it waited. */
-    for (struct tail_file *f = c->known; f && !older_waits; f = f->next) {
+    for (struct tail_file *f = log->known; f && !older_waits; f = f->next) {
         if (!f->superseded || f->settled || !f->has_entry ||
-            docker_frame_waits_in(&c->frame, &f->at))
+            docker_frame_waits_in(&log->frame, &f->at))
             continue;
-        save_file(c, f,
+        save_file(log, f,
                   &(struct docker_frame_at){.offset = f->at.offset, .replay_to = f->at.offset});
     }
 }
@@ -98,14 +106,19 @@ static bool has_twin(const struct tail_file *list, const struct tail_file *f)
 
 /* Removes f's position, unless another file that begins with the same line goes on with it (a
  * truncation that was not noticed by name). */
-static void remove_entry(struct docker_container *c, const struct tail_file *f)
+static void remove_entry(struct tail_log *log, const struct tail_file *f)
 {
-    char key[TAIL_KEY_BYTES];
+    if (f->has_entry && !has_twin(log->files, f) && !has_twin(log->known, f))
+        set_entry(log, &f->at.source, BYTES_NONE);
+}
 
-    if (!f->has_entry || has_twin(c->files, f) || has_twin(c->known, f))
-        return;
-    tail_position_key(c->id, f->at.source, key);
-    buffer_position_set(c->shared->buffer, bytes_of(key, sizeof key), BYTES_NONE);
+void tail_files_forget_log(struct tail_log *log)
+{
+    while (log->known)
+        tail_files_drop(log->known);
+    if (log->has_own_entry)
+        set_entry(log, NULL, BYTES_NONE);
+    log->has_own_entry = true; /* never to be written again */
 }
 
 /* ---- descriptors ---- */
@@ -113,7 +126,7 @@ static void remove_entry(struct docker_container *c, const struct tail_file *f)
 void tail_files_end_inflating(struct tail_file *f)
 {
     if (f->gz)
-        f->container->shared->gz_readers--;
+        f->log->shared->gz_readers--;
     tail_gz_close(f->gz);
     f->gz = NULL;
 }
@@ -122,13 +135,13 @@ void tail_files_close(struct tail_file *f)
 {
     tail_files_end_inflating(f);
     tail_file_close(f);
-    f->container->shared->changed = true;
+    f->log->shared->changed = true;
 }
 
-static bool can_spare(const struct docker_container *c, const struct tail_file *f)
+static bool can_spare(const struct tail_log *log, const struct tail_file *f)
 {
     return f->fd >= 0 && !f->dirty && !f->removed && f->identified && !f->tail &&
-           !docker_frame_waits_in(&c->frame, &f->at);
+           !docker_frame_waits_in(&log->frame, &f->at);
 }
 
 /* Gives the descriptor back that has been quiet the longest: its file is found again by its name.
@@ -137,9 +150,9 @@ static bool spare_descriptor(struct tail_shared *s)
 {
     struct tail_file *quietest = NULL;
 
-    for (struct docker_container *c = s->all; c; c = c->next_all)
-        for (struct tail_file *f = c->files; f; f = f->next)
-            if (can_spare(c, f) && (!quietest || f->quiet_since_ms < quietest->quiet_since_ms))
+    for (struct tail_log *log = s->all; log; log = log->next_all)
+        for (struct tail_file *f = log->files; f; f = f->next)
+            if (can_spare(log, f) && (!quietest || f->quiet_since_ms < quietest->quiet_since_ms))
                 quietest = f;
     if (!quietest)
         return false;
@@ -156,14 +169,14 @@ bool tail_files_may_keep(struct tail_shared *s, int fd)
     return fd < s->spare_from || spare_descriptor(s);
 }
 
-int tail_files_open(struct docker_container *c, int dir, const char *name, int flags)
+int tail_files_open(struct tail_log *log, int dir, const char *name, int flags)
 {
     const int how = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | flags;
     int fd = io_open(dir, name, how, 0);
 
-    if (fd < 0 && (errno == EMFILE || errno == ENFILE) && spare_descriptor(c->shared))
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE) && spare_descriptor(log->shared))
         fd = io_open(dir, name, how, 0);
-    if (fd >= 0 && !tail_files_may_keep(c->shared, fd)) {
+    if (fd >= 0 && !tail_files_may_keep(log->shared, fd)) {
         io_close(fd);
         errno = EMFILE;
         return -1;
@@ -175,7 +188,7 @@ int tail_files_open(struct docker_container *c, int dir, const char *name, int f
 
 void tail_files_forget_removed(struct tail_file *f)
 {
-    for (struct tail_file **at = &f->container->shared->removed; *at; at = &(*at)->next_removed) {
+    for (struct tail_file **at = &f->log->shared->removed; *at; at = &(*at)->next_removed) {
         if (*at != f)
             continue;
         *at = f->next_removed;
@@ -193,15 +206,15 @@ void tail_files_free(struct tail_file *f)
 
 void tail_files_unlist(struct tail_file *f)
 {
-    struct docker_container *c = f->container;
+    struct tail_log *log = f->log;
 
-    for (struct tail_file **at = &c->files; *at; at = &(*at)->next)
+    for (struct tail_file **at = &log->files; *at; at = &(*at)->next)
         if (*at == f) {
             *at = f->next;
             f->next = NULL;
             return;
         }
-    for (struct tail_file **at = &c->known; *at; at = &(*at)->next)
+    for (struct tail_file **at = &log->known; *at; at = &(*at)->next)
         if (*at == f) {
             *at = f->next;
             f->next = NULL;
@@ -211,30 +224,30 @@ void tail_files_unlist(struct tail_file *f)
 
 void tail_files_set_aside(struct tail_file *f)
 {
-    struct docker_container *c = f->container;
+    struct tail_log *log = f->log;
 
     tail_files_unlist(f);
     f->index = TAIL_FILE_NAMELESS;
     f->aside = true;
     f->dirty = false;
-    f->next = c->known;
-    c->known = f;
-    c->shared->attention = true;
+    f->next = log->known;
+    log->known = f;
+    log->shared->attention = true;
 }
 
 void tail_files_drop(struct tail_file *f)
 {
-    struct docker_container *c = f->container;
+    struct tail_log *log = f->log;
 
-    remove_entry(c, f);
+    remove_entry(log, f);
     tail_files_unlist(f);
     tail_files_free(f);
-    c->shared->changed = true;
+    log->shared->changed = true;
 }
 
 void tail_files_mark_removed(struct tail_file *f)
 {
-    struct tail_shared *s = f->container->shared;
+    struct tail_shared *s = f->log->shared;
     struct tail_file **at = &s->removed;
 
     if (f->removed)
@@ -260,12 +273,12 @@ static bool is_before(struct buffer_point a, struct buffer_point b)
 /* Everything that was read from f is on disk. */
 static void release(struct tail_file *f)
 {
-    struct docker_container *c = f->container;
+    struct tail_log *log = f->log;
 
     tail_files_forget_removed(f);
     f->removed = false;
     tail_files_close(f);
-    if (c->gone || !c->uses_gz)
+    if (log->gone || !log->uses_gz)
         tail_files_drop(f);
     else
         tail_files_set_aside(f); /* until no .gz of it is left */
@@ -280,8 +293,8 @@ void tail_files_committed(struct tail_shared *s)
         buffer_owe_sync(s->buffer, s->owe_urgent);
     s->owe_sync = s->owe_urgent = false;
     if (!s->removed) {
-        if (metric_get(M_DOCKER_AT_RISK))
-            metric_set(M_DOCKER_AT_RISK, 0);
+        if (metric_get(s->kind->metrics.at_risk))
+            metric_set(s->kind->metrics.at_risk, 0);
         return;
     }
     end = buffer_end(s->buffer);
@@ -307,12 +320,12 @@ void tail_files_committed(struct tail_shared *s)
         }
         at_risk += f->at.offset - MIN(f->safe, f->at.offset);
     }
-    metric_set(M_DOCKER_AT_RISK, at_risk);
+    metric_set(s->kind->metrics.at_risk, at_risk);
 }
 
 void tail_files_limit_held(struct tail_shared *s)
 {
-    uint64_t held = 0, most = s->settings->max_held_bytes;
+    uint64_t held = 0, most = s->max_held_bytes;
     struct tail_inode now;
 
     for (struct tail_file *f = s->removed; f; f = f->next_removed) {
@@ -327,10 +340,10 @@ void tail_files_limit_held(struct tail_shared *s)
         if (f->complete || unread == 0)
             continue;
         held -= unread;
-        metric_add(M_DOCKER_LET_GO, unread);
+        metric_add(s->kind->metrics.let_go, unread);
         log_warn("a removed log file is let go before it was read to its end",
-                 LOG_STR("container", f->container->hex), LOG_U64("lost_bytes", unread),
-                 LOG_STR("knob", "inputs.docker.max_held"));
+                 LOG_STR(f->log->shared->kind->what, f->log->name), LOG_U64("lost_bytes", unread),
+                 LOG_STR("knob", s->kind->max_held_knob));
         f->complete = true;
         f->dirty = f->tail = false;
     }

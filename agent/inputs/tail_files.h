@@ -1,5 +1,5 @@
 /*
- * tail_files: the log files that a container has and had: their lists, positions and descriptors.
+ * tail_files: the files that a log has and had: their lists, positions and descriptors.
  *
  * A file is opened as soon as it is seen and held until it was read to its end after its rotation
  * was noticed; a removed one also until what was read from it is on disk. Without a descriptor a
@@ -9,17 +9,20 @@
 #ifndef BARGE_TAIL_FILES_H
 #define BARGE_TAIL_FILES_H
 
-#include "agent/inputs/docker_container.h"
+#include "agent/inputs/tail_log.h"
 
 /* Takes a position entry of an earlier life. Before the first scan. */
-void tail_files_restore(struct docker_container *c, uint64_t source, const struct tail_position *p);
+void tail_files_restore(struct tail_log *log, uint64_t source, const struct tail_position *p);
 
 /* Writes the positions that have changed. */
-void tail_files_save(struct docker_container *c);
+void tail_files_save(struct tail_log *log);
+
+/* Forgets all that is known of the log but the files that are being read, and that it was there. */
+void tail_files_forget_log(struct tail_log *log);
 
 /* Opens a log file (or, with O_DIRECTORY, a folder) for reading; when descriptors run out, one that
  * is idle is given back. -1 with errno. */
-int tail_files_open(struct docker_container *c, int dir, const char *name, int flags);
+int tail_files_open(struct tail_log *log, int dir, const char *name, int flags);
 /* Whether a descriptor that was opened elsewhere may be kept, one that is idle being given back
  * when descriptors run out. */
 bool tail_files_may_keep(struct tail_shared *s, int fd);
@@ -30,11 +33,11 @@ void tail_files_end_inflating(struct tail_file *f);
 /* Closes and frees; f is in no list of its container any more. Its position stays. */
 void tail_files_free(struct tail_file *f);
 
-/* Takes f out of its list (c->files or c->known). */
+/* Takes f out of its list (log->files or log->known). */
 void tail_files_unlist(struct tail_file *f);
-/* Puts f, which is under no name, from its list into c->known. */
+/* Puts f, which is under no name, from its list into log->known. */
 void tail_files_set_aside(struct tail_file *f);
-/* Forgets f and its position. It is in c->files or c->known. */
+/* Forgets f and its position. It is in log->files or log->known. */
 void tail_files_drop(struct tail_file *f);
 
 /* f is open and has no name any more: it joins shared->removed. */

@@ -2,7 +2,9 @@
 
 #define VERSION 1
 
-enum { FLAG_COMPLETE = 1, FLAG_IN_LONG_LINE = 2, FLAG_TIME_KNOWN = 4 };
+#define SHORT_BYTES 32
+
+enum { FLAG_COMPLETE = 1, FLAG_IN_LONG_LINE = 2, FLAG_TIME_KNOWN = 4, FLAG_DRAWN = 8 };
 
 static void put_le(char *to, uint64_t v, size_t n)
 {
@@ -19,51 +21,71 @@ static uint64_t get_le(const char *p, size_t n)
     return v;
 }
 
-void tail_position_key(const uint8_t id[DOCKER_ID_BYTES], uint64_t source, char to[TAIL_KEY_BYTES])
+size_t tail_position_key(const struct tail_id *id, const uint64_t *source, char to[TAIL_KEY_BYTES])
 {
-    memcpy(to, id, DOCKER_ID_BYTES);
-    for (size_t i = 0; i < TAIL_SOURCE_BYTES; i++)
-        to[DOCKER_ID_BYTES + i] = (char)(uint8_t)(source >> (8 * (TAIL_SOURCE_BYTES - 1 - i)));
+    char *p = to;
+
+    if (id->kind)
+        *p++ = id->kind;
+    memcpy(p, id->bytes, TAIL_ID_BYTES);
+    p += TAIL_ID_BYTES;
+    for (size_t i = 0; source && i < TAIL_SOURCE_BYTES; i++)
+        *p++ = (char)(uint8_t)(*source >> (8 * (TAIL_SOURCE_BYTES - 1 - i)));
+    return (size_t)(p - to);
 }
 
-bool tail_position_key_read(struct bytes key, uint8_t id[DOCKER_ID_BYTES], bool *has_source,
+bool tail_position_key_read(struct bytes key, struct tail_id *id, bool *has_source,
                             uint64_t *source)
 {
-    if (key.n != DOCKER_ID_BYTES && key.n != TAIL_KEY_BYTES)
+    *id = (struct tail_id){0};
+    if (key.n == 1 + TAIL_ID_BYTES || key.n == TAIL_KEY_BYTES) {
+        if (key.p[0] != TAIL_ID_PATH)
+            return false;
+        id->kind = *key.p++;
+        key.n--;
+    }
+    if (key.n != TAIL_ID_BYTES && key.n != TAIL_ID_BYTES + TAIL_SOURCE_BYTES)
         return false;
-    memcpy(id, key.p, DOCKER_ID_BYTES);
-    *has_source = key.n == TAIL_KEY_BYTES;
+    memcpy(id->bytes, key.p, TAIL_ID_BYTES);
+    *has_source = key.n > TAIL_ID_BYTES;
     *source = 0;
-    for (size_t i = DOCKER_ID_BYTES; i < key.n; i++)
+    for (size_t i = TAIL_ID_BYTES; i < key.n; i++)
         *source = *source << 8 | (uint8_t)key.p[i];
     return true;
 }
 
-void tail_position_write(const struct tail_position *p, char to[TAIL_POSITION_BYTES])
+size_t tail_position_write(const struct tail_position *p, char to[TAIL_POSITION_BYTES])
 {
     memset(to, 0, TAIL_POSITION_BYTES);
     to[0] = VERSION;
     to[1] = (char)((p->complete ? FLAG_COMPLETE : 0) | (p->in_long_line ? FLAG_IN_LONG_LINE : 0) |
-                   (p->time_known ? FLAG_TIME_KNOWN : 0));
+                   (p->time_known ? FLAG_TIME_KNOWN : 0) | (p->drawn ? FLAG_DRAWN : 0));
     to[2] = (char)p->made;
     to[3] = (char)p->marker_n;
     put_le(to + 4, p->resume, 8);
     put_le(to + 12, p->done, 8);
     put_le(to + 20, (uint64_t)p->time_ns, 8);
     put_le(to + 28, p->marker, 4);
+    if (p->head_n == 0)
+        return SHORT_BYTES;
+    put_le(to + 32, p->head_n, 2);
+    put_le(to + 34, p->head, 8);
+    put_le(to + 42, p->inode, 8);
+    return TAIL_POSITION_BYTES;
 }
 
 bool tail_position_read(struct bytes v, struct tail_position *p)
 {
     uint8_t flags;
 
-    if (v.n < TAIL_POSITION_BYTES || v.p[0] != VERSION)
+    if (v.n < SHORT_BYTES || v.p[0] != VERSION)
         return false;
     flags = (uint8_t)v.p[1];
     *p = (struct tail_position){
         .complete = flags & FLAG_COMPLETE,
         .in_long_line = (flags & FLAG_IN_LONG_LINE) != 0,
         .time_known = (flags & FLAG_TIME_KNOWN) != 0,
+        .drawn = (flags & FLAG_DRAWN) != 0,
         .made = (uint8_t)v.p[2],
         .resume = get_le(v.p + 4, 8),
         .done = get_le(v.p + 12, 8),
@@ -71,5 +93,10 @@ bool tail_position_read(struct bytes v, struct tail_position *p)
         .marker = (uint32_t)get_le(v.p + 28, 4),
         .marker_n = (uint8_t)v.p[3],
     };
+    if (v.n >= TAIL_POSITION_BYTES) {
+        p->head_n = (uint16_t)get_le(v.p + 32, 2);
+        p->head = get_le(v.p + 34, 8);
+        p->inode = get_le(v.p + 42, 8);
+    }
     return p->resume <= p->done && p->marker_n <= TAIL_MARKER_BYTES && p->marker_n <= p->done;
 }

@@ -4,32 +4,30 @@
 #include "agent/base/io.h"
 #include "agent/base/log.h"
 #include "agent/base/metrics.h"
-#include "agent/inputs/docker_start.h"
 #include "agent/inputs/tail_files.h"
+#include "agent/inputs/tail_start.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#define SUFFIX "-json.log"
-#define NAME_BYTES (DOCKER_HEX_BYTES + sizeof SUFFIX + 16)
-#define MAX_INDEX 99999
 /* A .gz that has not changed for this long is not being written any more. */
 #define DAMAGED_AFTER_MS 60000
 #define BIRTH_SLACK_NS 20000000
 
 struct name {
-    char text[NAME_BYTES];
-    uint32_t index;
+    char text[NAME_MAX + 1];
+    uint64_t index;
     bool compressed;
     struct tail_inode inode;
     bool settled; /* belongs to a file that is known, or to none */
 };
 
 struct scan {
-    struct docker_container *c;
+    struct tail_log *log;
     DIR *stream;
     int dir; /* the stream's */
     struct name *names;
@@ -37,32 +35,6 @@ struct scan {
     bool denied; /* we have no right to read a file */
     bool unsure; /* some name's file could not be told, and may be one that is known */
 };
-
-bool tail_scan_is_log(const struct docker_container *c, const char *name, uint32_t *index,
-                      bool *compressed)
-{
-    unsigned long n;
-    char *end;
-
-    if (strncmp(name, c->hex, DOCKER_HEX_BYTES) != 0)
-        return false;
-    name += DOCKER_HEX_BYTES;
-    if (strncmp(name, SUFFIX, sizeof SUFFIX - 1) != 0)
-        return false;
-    name += sizeof SUFFIX - 1;
-    *index = 0;
-    *compressed = false;
-    if (*name == '\0')
-        return true;
-    if (name[0] != '.' || name[1] < '1' || name[1] > '9')
-        return false;
-    n = strtoul(name + 1, &end, 10);
-    if (n > MAX_INDEX)
-        return false;
-    *index = (uint32_t)n;
-    *compressed = strcmp(end, ".gz") == 0;
-    return *compressed || *end == '\0';
-}
 
 /* The oldest first; of a plain file and its compressed copy the plain one. */
 static int by_age(const void *a, const void *b)
@@ -82,23 +54,24 @@ static void list_names(struct scan *s)
     while ((more = io_list_next(s->stream, &entry)) > 0) {
         struct name n = {0};
 
-        if (!tail_scan_is_log(s->c, entry->d_name, &n.index, &n.compressed))
+        if (!s->log->shared->kind->is_log(s->log, entry->d_name, &n.index, &n.compressed))
             continue;
         if (s->n == TAIL_MAX_NAMES) {
-            log_warn("a container has more log files than are looked at",
-                     LOG_STR("container", s->c->hex), LOG_U64("files", TAIL_MAX_NAMES));
+            log_warn("a log has more files than are looked at",
+                     LOG_STR(s->log->shared->kind->what, s->log->name),
+                     LOG_U64("files", TAIL_MAX_NAMES));
             s->unsure = true;
             break;
         }
-        /* It is no longer than the longest log name. */
-        memcpy(n.text, entry->d_name, strlen(entry->d_name) + 1);
+        snprintf(n.text, sizeof n.text, "%s", entry->d_name);
         if (s->n % 16 == 0)
             s->names = base_realloc(s->names, (s->n + 16) * sizeof *s->names);
         s->names[s->n++] = n;
     }
     if (more < 0) {
-        log_warn("a container's folder cannot be listed to its end",
-                 LOG_STR("container", s->c->hex), LOG_STR("reason", strerror(errno)));
+        log_warn("a log's folder cannot be listed to its end",
+                 LOG_STR(s->log->shared->kind->what, s->log->name),
+                 LOG_STR("reason", strerror(errno)));
         s->unsure = true;
     }
     if (s->n)
@@ -107,11 +80,11 @@ static void list_names(struct scan *s)
 
 /* ---- files that are known already ---- */
 
-static void set_index(struct tail_file *f, uint32_t index)
+static void set_index(struct tail_file *f, uint64_t index)
 {
     if (f->index == 0 && index != 0) {
         f->dirty = true; /* once more, now that nothing can be written to it any longer */
-        f->container->shared->owe_sync = true;
+        f->log->shared->owe_sync = true;
     }
     f->index = index;
 }
@@ -121,7 +94,7 @@ static void found(struct tail_file *f, const struct name *n)
 {
     bool own = f->fd >= 0 && !f->removed && tail_inode_same(&f->inode, &n->inode);
 
-    f->seen = f->container->scan;
+    f->seen = f->log->scan;
     f->missing_since_ms = 0;
     if (own || f->fd < 0 || f->removed)
         set_index(f, n->index);
@@ -138,10 +111,10 @@ static bool is_file(const struct tail_file *f, const struct tail_inode *inode, b
     return f->fd < 0 && !f->dirty && tail_inode_unchanged(&f->inode, inode);
 }
 
-static struct tail_file *match(struct docker_container *c, const struct tail_inode *inode,
+static struct tail_file *match(struct tail_log *log, const struct tail_inode *inode,
                                bool compressed)
 {
-    for (struct tail_file *f = c->files; f; f = f->next)
+    for (struct tail_file *f = log->files; f; f = f->next)
         if (is_file(f, inode, compressed))
             return f;
     return NULL;
@@ -159,12 +132,12 @@ static void match_names(struct scan *s)
             continue;
         }
         if (!n->inode.regular) {
-            log_warn("not a regular file, not read", LOG_STR("container", s->c->hex),
-                     LOG_STR("name", n->text));
+            log_warn("not a regular file, not read",
+                     LOG_STR(s->log->shared->kind->what, s->log->name), LOG_STR("name", n->text));
             n->settled = true;
             continue;
         }
-        f = match(s->c, &n->inode, n->compressed);
+        f = match(s->log, &n->inode, n->compressed);
         if (!f)
             continue;
         if (f->fd >= 0 && n->inode.size != f->size && !f->compressed && !n->compressed)
@@ -175,12 +148,12 @@ static void match_names(struct scan *s)
 }
 
 /* What is open and has no name any more was removed. */
-static void mark_removed(struct docker_container *c)
+static void mark_removed(struct tail_log *log)
 {
-    for (struct tail_file *f = c->files; f; f = f->next) {
+    for (struct tail_file *f = log->files; f; f = f->next) {
         struct tail_inode now;
 
-        if (f->fd < 0 || f->removed || f->seen == c->scan)
+        if (f->fd < 0 || f->removed || f->seen == log->scan)
             continue;
         if (tail_inode_get(f->fd, NULL, &now) == 0 && now.links == 0)
             tail_files_mark_removed(f);
@@ -189,11 +162,11 @@ static void mark_removed(struct docker_container *c)
 
 /* What was empty when it was opened may have its first line by now. It must be known by it before a
  * copy of it is found. */
-static void identify_held(struct docker_container *c)
+static void identify_held(struct tail_log *log)
 {
-    for (struct tail_file *f = c->files; f; f = f->next)
+    for (struct tail_file *f = log->files; f; f = f->next)
         if (f->fd >= 0 && !f->identified && !f->compressed)
-            tail_file_identify(f, c->id, false, c->shared->scratch);
+            tail_file_identify(f, false, log->shared->scratch);
 }
 
 /* ---- files that are new here ---- */
@@ -203,9 +176,9 @@ static bool is_younger(const struct tail_file *a, const struct tail_file *b)
     return a->inode.btime_ns && b->inode.btime_ns && a->inode.btime_ns > b->inode.btime_ns;
 }
 
-static void insert(struct docker_container *c, struct tail_file *f)
+static void insert(struct tail_log *log, struct tail_file *f)
 {
-    struct tail_file **at = &c->files;
+    struct tail_file **at = &log->files;
 
     while (*at && (*at)->index >= f->index && !(f->adopted && is_younger(*at, f)))
         at = &(*at)->next;
@@ -215,25 +188,27 @@ static void insert(struct docker_container *c, struct tail_file *f)
 
 /* A file was found that had been announced, or will be: not one that stood there before its folder
  * was watched. (The clock of births is a coarse one.) */
-static void settle_announcement(struct docker_container *c, const struct tail_file *f)
+static void settle_announcement(struct tail_log *log, const struct tail_file *f)
 {
     int64_t born = f->inode.btime_ns ? f->inode.btime_ns : f->inode.mtime_ns;
 
-    if (!c->first_look || born >= c->watched_since_ns - BIRTH_SLACK_NS)
-        c->created_unseen--;
+    if (!log->shared->kind->announced)
+        return;
+    if (!log->first_look || born >= log->watched_since_ns - BIRTH_SLACK_NS)
+        log->created_unseen--;
 }
 
 /* Puts the files into the order of their names, now that all names are known. Those without stay
  * behind the one that they stand behind: a live file that was removed by hand is still the newest.
  */
-static void sort_files(struct docker_container *c)
+static void sort_files(struct tail_log *log)
 {
-    struct tail_file *rest = c->files, *next;
-    uint32_t rank = TAIL_FILE_NAMELESS;
+    struct tail_file *rest = log->files, *next;
+    uint64_t rank = TAIL_FILE_NAMELESS;
 
-    c->files = NULL;
+    log->files = NULL;
     for (struct tail_file *f = rest; f; f = next) {
-        struct tail_file **at = &c->files;
+        struct tail_file **at = &log->files;
 
         next = f->next;
         rank = f->index == TAIL_FILE_NAMELESS ? rank : f->index;
@@ -253,45 +228,45 @@ static struct tail_file *by_source(struct tail_file *list, uint64_t source)
     return NULL;
 }
 
-/* inputs.docker.start, for what stood there before barge did. */
-static void skip_old(struct docker_container *c, struct tail_file *f)
+/* The setting `start`, for what stood there before barge did. */
+static void skip_old(struct tail_log *log, struct tail_file *f)
 {
-    const struct docker_settings *set = c->shared->settings;
+    const struct tail_shared *s = log->shared;
     int64_t since =
-        clock_wall_ns() - (int64_t)MIN(set->start_ms, (uint64_t)INT64_MAX / 1000000) * 1000000;
-    bool at_end = set->start_ms == UINT64_MAX;
+        clock_wall_ns() - (int64_t)MIN(s->start_ms, (uint64_t)INT64_MAX / 1000000) * 1000000;
+    bool at_end = s->start_ms == UINT64_MAX;
     uint64_t from = 0;
 
-    if (set->start_ms == 0)
+    if (s->start_ms == 0)
+        return;
+    /* Where lines tell no time, or cannot be found without reading all: by the file's last change,
+     * whole or not at all. */
+    if (!at_end && (f->compressed || !s->kind->since) && f->inode.mtime_ns >= since)
         return;
     if (f->compressed) {
-        /* Its lines cannot be found without reading all: by the time it was made, whole or not at
-         * all. */
-        if (!at_end && f->inode.mtime_ns >= since)
-            return;
         f->complete = true;
         f->dirty = false;
         from = f->inode.size;
     } else {
-        from = at_end ? docker_start_end(f, c->shared->scratch)
-                      : docker_start_since(f, since, c->shared->scratch);
+        from = at_end || !s->kind->since ? tail_start_end(f, s->scratch)
+                                         : s->kind->since(f, since, s->scratch);
         f->at.offset = f->safe = from;
     }
     if (from == 0)
         return;
-    metric_add(M_DOCKER_SKIPPED, from);
-    log_info("older log lines are skipped", LOG_STR("container", c->hex),
-             LOG_U64("skipped_bytes", from), LOG_STR("knob", "inputs.docker.start"));
+    metric_add(s->kind->metrics.skipped, from);
+    log_info("older log lines are skipped", LOG_STR(log->shared->kind->what, log->name),
+             LOG_U64("skipped_bytes", from), LOG_STR("knob", s->kind->start_knob));
 }
 
 /* The file behind a known identity turns up, under a new name or again. `fresh` was opened and
  * identified; it is used up. */
-static void attach(struct docker_container *c, struct tail_file *f, struct tail_file *fresh,
+static void attach(struct tail_log *log, struct tail_file *f, struct tail_file *fresh,
                    const struct name *n)
 {
     struct tail_position p;
     bool from_entry =
-        f->aside && f->has_entry && tail_position_read(bytes_of(f->entry, sizeof f->entry), &p);
+        f->aside && f->has_entry && tail_position_read(bytes_of(f->entry, f->entry_n), &p);
 
     tail_files_unlist(f);
     f->fd = fresh->fd;
@@ -301,15 +276,15 @@ static void attach(struct docker_container *c, struct tail_file *f, struct tail_
     f->size = f->compressed ? f->at.offset : f->inode.size;
     f->identified = true;
     f->aside = false;
-    f->quiet_since_ms = c->shared->now_ms;
+    f->quiet_since_ms = log->shared->now_ms;
     f->missing_since_ms = 0;
     fresh->fd = -1;
     tail_file_free(fresh);
     f->index = n->index;
-    f->seen = c->scan;
+    f->seen = log->scan;
     if (from_entry)
         tail_file_continue(f, &p);
-    insert(c, f);
+    insert(log, f);
     if (f->complete && (f->compressed || f->inode.size == f->at.offset)) {
         f->dirty = false;
         tail_files_close(f);
@@ -330,13 +305,13 @@ static void note_copy(struct tail_file *f, struct tail_file *copy, const struct 
 
 static void take_identified(struct scan *s, struct tail_file *fresh, const struct name *n)
 {
-    struct docker_container *c = s->c;
-    struct tail_file *f = by_source(c->files, fresh->at.source);
+    struct tail_log *log = s->log;
+    struct tail_file *f = by_source(log->files, fresh->at.source);
 
     if (!f)
-        f = by_source(c->known, fresh->at.source);
+        f = by_source(log->known, fresh->at.source);
     if (f && f->fd < 0 && !(f->complete && !f->aside && fresh->compressed)) {
-        attach(c, f, fresh, n);
+        attach(log, f, fresh, n);
         return;
     }
     if (f && !fresh->compressed && fresh->inode.size < f->at.offset) {
@@ -349,30 +324,30 @@ static void take_identified(struct scan *s, struct tail_file *fresh, const struc
         return;
     }
     fresh->index = n->index;
-    fresh->seen = c->scan;
+    fresh->seen = log->scan;
     fresh->dirty = true;
-    if (c->first_seen)
-        skip_old(c, fresh);
-    insert(c, fresh);
-    settle_announcement(c, fresh);
+    if (log->first_seen)
+        skip_old(log, fresh);
+    insert(log, fresh);
+    settle_announcement(log, fresh);
 }
 
 static void open_failed(struct scan *s, const struct name *n)
 {
-    struct docker_container *c = s->c;
+    struct tail_log *log = s->log;
 
     s->unsure = true;
     if (errno == ENOENT)
         return;
     s->denied |= errno == EACCES || errno == EPERM;
-    c->retry_ms = c->shared->now_ms + TAIL_RETRY_MS;
-    c->shared->attention = true;
+    log->retry_ms = log->shared->now_ms + TAIL_RETRY_MS;
+    log->shared->attention = true;
     if (errno == EMFILE || errno == ENFILE)
-        log_warn("no descriptor left for a log file", LOG_STR("container", c->hex),
+        log_warn("no descriptor left for a log file", LOG_STR(log->shared->kind->what, log->name),
                  LOG_STR("knob", errno == EMFILE ? "LimitNOFILE (ulimit -n)" : "fs.file-max"));
     else
-        log_warn("cannot open a log file", LOG_STR("container", c->hex), LOG_STR("name", n->text),
-                 LOG_STR("reason", strerror(errno)),
+        log_warn("cannot open a log file", LOG_STR(log->shared->kind->what, log->name),
+                 LOG_STR("name", n->text), LOG_STR("reason", strerror(errno)),
                  LOG_STR("knob", errno == EACCES || errno == EPERM
                                      ? "run as root or with CAP_DAC_READ_SEARCH"
                                      : "none"));
@@ -381,8 +356,8 @@ static void open_failed(struct scan *s, const struct name *n)
 /* A file that was opened: is it new, a known one under a new name, or a copy? Takes fd. */
 static void take_opened(struct scan *s, const struct name *n, int fd)
 {
-    struct docker_container *c = s->c;
-    struct tail_file *fresh = tail_file_create(c), *f;
+    struct tail_log *log = s->log;
+    struct tail_file *fresh = tail_file_create(log), *f;
     enum tail_known known;
     bool empty = false;
 
@@ -393,7 +368,7 @@ static void take_opened(struct scan *s, const struct name *n, int fd)
         tail_file_free(fresh);
         return;
     }
-    f = match(c, &fresh->inode, n->compressed);
+    f = match(log, &fresh->inode, n->compressed);
     if (f) { /* it got this name after match_names had looked */
         if (!fresh->adopted)
             found(f, n);
@@ -401,11 +376,11 @@ static void take_opened(struct scan *s, const struct name *n, int fd)
         return;
     }
     fresh->size = n->compressed ? 0 : fresh->inode.size;
-    fresh->quiet_since_ms = c->shared->now_ms;
-    known = tail_file_identify(fresh, c->id, false, c->shared->scratch);
+    fresh->quiet_since_ms = log->shared->now_ms;
+    known = tail_file_identify(fresh, false, log->shared->scratch);
     if (known == TAIL_FILE_NOT_YET && fresh->gz && !tail_gz_broken(fresh->gz)) {
         /* Whole, and without a line's end: one line, or empty. */
-        known = tail_file_identify(fresh, c->id, true, c->shared->scratch);
+        known = tail_file_identify(fresh, true, log->shared->scratch);
         empty = known == TAIL_FILE_NOT_YET;
     }
     tail_gz_close(fresh->gz); /* the readers that stay are counted */
@@ -417,22 +392,23 @@ static void take_opened(struct scan *s, const struct name *n, int fd)
     if (n->compressed && !empty) { /* being written, or damaged */
         s->unsure = true;
         if (clock_wall_ns() - fresh->inode.mtime_ns > DAMAGED_AFTER_MS * (int64_t)1000000)
-            log_warn("a compressed log file cannot be read", LOG_STR("container", c->hex),
-                     LOG_STR("name", n->text), LOG_U64("bytes", fresh->inode.size));
+            log_warn("a compressed log file cannot be read",
+                     LOG_STR(log->shared->kind->what, log->name), LOG_STR("name", n->text),
+                     LOG_U64("bytes", fresh->inode.size));
         tail_file_free(fresh);
         return;
     }
     fresh->index = n->index;
-    fresh->seen = c->scan;
+    fresh->seen = log->scan;
     fresh->dirty = fresh->inode.size != 0 && !empty;
     fresh->complete = empty;
-    insert(c, fresh);
-    settle_announcement(c, fresh);
+    insert(log, fresh);
+    settle_announcement(log, fresh);
 }
 
 static void open_name(struct scan *s, const struct name *n)
 {
-    int fd = tail_files_open(s->c, s->dir, n->text, 0);
+    int fd = tail_files_open(s->log, s->dir, n->text, 0);
 
     if (fd < 0)
         open_failed(s, n);
@@ -440,12 +416,12 @@ static void open_name(struct scan *s, const struct name *n)
         take_opened(s, n, fd);
 }
 
-void tail_scan_adopt(struct docker_container *c, int fd)
+void tail_scan_adopt(struct tail_log *log, int fd)
 {
-    struct scan s = {.c = c, .dir = -1};
+    struct scan s = {.log = log, .dir = -1};
     struct name live = {0};
 
-    if (c->follow != DOCKER_FOLLOWED || !tail_files_may_keep(c->shared, fd)) {
+    if (!log->followed || !tail_files_may_keep(log->shared, fd)) {
         io_close(fd);
         return;
     }
@@ -454,83 +430,83 @@ void tail_scan_adopt(struct docker_container *c, int fd)
 
 /* ---- files that are gone ---- */
 
-static void forget_missing(struct docker_container *c, struct tail_file *list)
+static void forget_missing(struct tail_log *log, struct tail_file *list)
 {
     for (struct tail_file *f = list, *next; f; f = next) {
         next = f->next;
-        if (f->fd >= 0 || f->seen == c->scan ||
-            (f->superseded && docker_frame_waits_in(&c->frame, &f->at)))
+        if (f->fd >= 0 || f->seen == log->scan ||
+            (f->superseded && docker_frame_waits_in(&log->frame, &f->at)))
             continue;
         if (f->missing_since_ms == 0) {
-            f->missing_since_ms = c->shared->now_ms;
+            f->missing_since_ms = log->shared->now_ms;
             tail_files_set_aside(f); /* so that newer files do not wait for it */
         }
-        if (c->shared->now_ms - f->missing_since_ms < TAIL_MISSING_MS)
+        if (log->shared->now_ms - f->missing_since_ms < TAIL_MISSING_MS)
             continue;
         if (!f->complete) {
-            metric_add(M_DOCKER_MISSED, 1);
+            metric_add(log->shared->kind->metrics.missed, 1);
             log_warn("a log file was gone before it was known to be read to its end",
-                     LOG_STR("container", c->hex), LOG_U64("read_bytes", f->at.offset));
+                     LOG_STR(log->shared->kind->what, log->name),
+                     LOG_U64("read_bytes", f->at.offset));
         }
         tail_files_drop(f);
     }
 }
 
 /* Files that were announced and removed before they could be opened. */
-static void count_missed(struct docker_container *c)
+static void count_missed(struct tail_log *log)
 {
-    if (c->created_unseen <= 0)
+    if (log->created_unseen <= 0)
         return;
-    metric_add(M_DOCKER_MISSED, (uint64_t)c->created_unseen);
+    metric_add(log->shared->kind->metrics.missed, (uint64_t)log->created_unseen);
     log_warn("log files were rotated away before they could be opened",
-             LOG_STR("container", c->hex), LOG_I64("files", c->created_unseen),
+             LOG_STR(log->shared->kind->what, log->name), LOG_I64("files", log->created_unseen),
              LOG_STR("knob", "max-size of the container's log-opt"));
-    c->created_unseen = 0;
+    log->created_unseen = 0;
 }
 
-static void note_denied(struct docker_container *c, bool denied)
+static void note_denied(struct tail_log *log, bool denied)
 {
-    c->shared->unreadable_changed |= denied != c->denied;
-    c->denied = denied;
+    log->shared->unreadable_changed |= denied != log->denied;
+    log->denied = denied;
 }
 
-void tail_scan(struct docker_container *c, int folder)
+bool tail_scan(struct tail_log *log, int folder, const char *name)
 {
-    struct scan s = {.c = c};
+    struct scan s = {.log = log};
 
-    s.dir = tail_files_open(c, folder, c->hex, O_DIRECTORY);
+    s.dir = tail_files_open(log, folder, name, O_DIRECTORY);
     if (s.dir < 0) {
-        if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) {
-            docker_container_set_gone(c);
-        } else {
-            struct name whole = {.text = "."};
+        struct name whole = {.text = "."};
 
-            open_failed(&s, &whole);
-            note_denied(c, s.denied);
-        }
-        return;
+        if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)
+            return false;
+        open_failed(&s, &whole);
+        note_denied(log, s.denied);
+        return true;
     }
     s.stream = fdopendir(s.dir);
     if (!s.stream)
         base_die("cannot list a folder: %s", strerror(errno));
-    c->scan++;
+    log->scan++;
     list_names(&s);
     match_names(&s);
-    mark_removed(c);
-    identify_held(c);
+    mark_removed(log);
+    identify_held(log);
     for (size_t i = 0; i < s.n; i++) {
-        c->uses_gz |= s.names[i].compressed;
+        log->uses_gz |= s.names[i].compressed;
         if (!s.names[i].settled)
             open_name(&s, &s.names[i]);
     }
     if (!s.unsure) {
-        sort_files(c);
-        forget_missing(c, c->files);
-        forget_missing(c, c->known);
-        count_missed(c);
+        sort_files(log);
+        forget_missing(log, log->files);
+        forget_missing(log, log->known);
+        count_missed(log);
     }
-    note_denied(c, s.denied);
-    c->first_seen = c->first_look = false;
+    note_denied(log, s.denied);
+    log->first_seen = log->first_look = false;
     free(s.names);
     io_list_end(s.stream);
+    return true;
 }

@@ -110,27 +110,33 @@ static void check_docker(const uint8_t *data, size_t n)
 {
     struct tail_position at, back;
     char p[TAIL_POSITION_BYTES], key[TAIL_KEY_BYTES];
-    uint8_t id[DOCKER_ID_BYTES] = {0}, id_back[DOCKER_ID_BYTES];
+    struct tail_id id = {0}, id_back;
     uint64_t source, source_back;
+    size_t length;
     bool has_source;
 
     if (tail_position_read(bytes_of(data, n), &at)) {
         ASSERT(at.done >= at.resume && at.marker_n <= TAIL_MARKER_BYTES);
-        tail_position_write(&at, p);
-        ASSERT(tail_position_read(bytes_of(p, sizeof p), &back));
+        length = tail_position_write(&at, p);
+        ASSERT(tail_position_read(bytes_of(p, length), &back));
         ASSERT(back.resume == at.resume && back.done == at.done && back.made == at.made &&
                back.complete == at.complete && back.in_long_line == at.in_long_line &&
                back.time_known == at.time_known && back.time_ns == at.time_ns &&
-               back.marker == at.marker && back.marker_n == at.marker_n);
+               back.marker == at.marker && back.marker_n == at.marker_n && back.drawn == at.drawn &&
+               back.head_n == at.head_n &&
+               (at.head_n == 0 || (back.head == at.head && back.inode == at.inode)));
     }
-    memcpy(id, data, MIN(n, sizeof id));
+    id.kind = n % 2 ? TAIL_ID_PATH : TAIL_ID_CONTAINER;
+    memcpy(id.bytes, data, MIN(n, sizeof id.bytes));
     memcpy(&source, data, sizeof source);
     source >>= 8;
-    tail_position_key(id, source, key);
-    ASSERT(tail_position_key_read(bytes_of(key, sizeof key), id_back, &has_source, &source_back));
-    ASSERT(memcmp(id, id_back, sizeof id) == 0 && has_source && source_back == source);
-    if (tail_position_key_read(bytes_of(data, n), id_back, &has_source, &source_back))
-        ASSERT(n == (has_source ? TAIL_KEY_BYTES : DOCKER_ID_BYTES));
+    length = tail_position_key(&id, &source, key);
+    ASSERT(tail_position_key_read(bytes_of(key, length), &id_back, &has_source, &source_back));
+    ASSERT(memcmp(&id, &id_back, sizeof id) == 0 && has_source && source_back == source);
+    if (tail_position_key_read(bytes_of(data, n), &id_back, &has_source, &source_back)) {
+        length = tail_position_key(&id_back, has_source ? &source_back : NULL, key);
+        ASSERT(length == n && memcmp(key, data, n) == 0);
+    }
 }
 
 /* ---- the map ---- */

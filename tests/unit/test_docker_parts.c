@@ -214,33 +214,64 @@ static void test_position_codec(void **state)
                                    "\x18\x17\x16\x15\x14\x13\x12\x11"
                                    "\xfe\xff\xff\xff\xff\xff\xff\xff\xa4\xa3\xa2\xa1";
     char value[TAIL_POSITION_BYTES], key[TAIL_KEY_BYTES];
-    uint8_t id[DOCKER_ID_BYTES] = {7, 8, 9}, id_back[DOCKER_ID_BYTES];
-    uint64_t source;
+    struct tail_id id = {.bytes = {7, 8, 9}}, id_back;
+    uint64_t source = 0x01020304050607;
+    bool has_source;
+    size_t n = sizeof expected - 1;
+
+    (void)state;
+    assert_int_equal(tail_position_write(&p, value), n);
+    assert_memory_equal(value, expected, n);
+    assert_true(tail_position_read(bytes_of(value, n), &back));
+    assert_true(back.resume == p.resume && back.done == p.done && back.made == 2 && back.complete &&
+                !back.in_long_line && back.time_known && back.time_ns == -2 &&
+                back.marker == p.marker && back.marker_n == 64 && back.head_n == 0);
+    assert_false(tail_position_read(bytes_of(value, n - 1), &back));
+    value[0] = 2;
+    assert_false(tail_position_read(bytes_of(value, n), &back));
+    value[0] = 1;
+    memset(value + 12, 0, 8); /* done before resume */
+    assert_false(tail_position_read(bytes_of(value, n), &back));
+
+    assert_int_equal(tail_position_key(&id, &source, key), 39);
+    assert_memory_equal(key + 32, "\1\2\3\4\5\6\7", 7);
+    assert_true(tail_position_key_read(bytes_of(key, 39), &id_back, &has_source, &source));
+    assert_true(has_source && source == 0x01020304050607);
+    assert_memory_equal(&id, &id_back, sizeof id);
+    assert_true(tail_position_key_read(bytes_of(key, 32), &id_back, &has_source, &source));
+    assert_false(has_source);
+    assert_false(tail_position_key_read(bytes_of(key, 33), &id_back, &has_source, &source));
+    assert_false(tail_position_key_read(bytes_of(key, 40), &id_back, &has_source, &source));
+}
+
+/* Of a file that its source alone does not tell. */
+static void test_position_of_a_path(void **state)
+{
+    static const struct tail_position p = {.resume = 9,
+                                           .done = 9,
+                                           .drawn = true,
+                                           .head_n = 0x0201,
+                                           .head = 0x1817161514131211,
+                                           .inode = 0x2827262524232221};
+    static const char tail[] = "\x01\x02\x11\x12\x13\x14\x15\x16\x17\x18"
+                               "\x21\x22\x23\x24\x25\x26\x27\x28";
+    struct tail_id id = {.kind = TAIL_ID_PATH, .bytes = {7}}, id_back;
+    char value[TAIL_POSITION_BYTES], key[TAIL_KEY_BYTES];
+    struct tail_position back;
+    uint64_t source = 5;
     bool has_source;
 
     (void)state;
-    tail_position_write(&p, value);
-    assert_int_equal(sizeof expected - 1, TAIL_POSITION_BYTES);
-    assert_memory_equal(value, expected, sizeof value);
+    assert_int_equal(tail_position_write(&p, value), 32 + sizeof tail - 1);
+    assert_memory_equal(value + 32, tail, sizeof tail - 1);
     assert_true(tail_position_read(bytes_of(value, sizeof value), &back));
-    assert_true(back.resume == p.resume && back.done == p.done && back.made == 2 && back.complete &&
-                !back.in_long_line && back.time_known && back.time_ns == -2 &&
-                back.marker == p.marker && back.marker_n == 64);
-    assert_false(tail_position_read(bytes_of(value, sizeof value - 1), &back));
-    value[0] = 2;
-    assert_false(tail_position_read(bytes_of(value, sizeof value), &back));
-    value[0] = 1;
-    memset(value + 12, 0, 8); /* done before resume */
-    assert_false(tail_position_read(bytes_of(value, sizeof value), &back));
-
-    tail_position_key(id, 0x01020304050607, key);
-    assert_memory_equal(key + 32, "\1\2\3\4\5\6\7", 7);
-    assert_true(tail_position_key_read(bytes_of(key, sizeof key), id_back, &has_source, &source));
-    assert_true(has_source && source == 0x01020304050607);
-    assert_memory_equal(id, id_back, sizeof id);
-    assert_true(tail_position_key_read(bytes_of(key, 32), id_back, &has_source, &source));
+    assert_true(back.drawn && back.head_n == p.head_n && back.head == p.head &&
+                back.inode == p.inode && back.done == 9);
+    assert_int_equal(tail_position_key(&id, NULL, key), 33);
+    assert_int_equal(key[0], 'f');
+    assert_true(tail_position_key_read(bytes_of(key, 33), &id_back, &has_source, &source));
     assert_false(has_source);
-    assert_false(tail_position_key_read(bytes_of(key, 33), id_back, &has_source, &source));
+    assert_memory_equal(&id, &id_back, sizeof id);
 }
 
 /* ---- compressed files ---- */
@@ -387,7 +418,7 @@ static void links_are_not_opened(void **state)
 {
     char folder[] = "/tmp/barge-links-XXXXXX";
     struct tail_shared shared = {.spare_from = 1024};
-    struct docker_container c = {.shared = &shared};
+    struct tail_log c = {.shared = &shared};
     int dir, fd;
 
     (void)state;
@@ -426,6 +457,7 @@ int main(void)
         cmocka_unit_test(test_own_container),
         cmocka_unit_test(test_ids),
         cmocka_unit_test(test_position_codec),
+        cmocka_unit_test(test_position_of_a_path),
         cmocka_unit_test(test_gz_reads_like_a_plain_file),
         cmocka_unit_test(test_gz_cut_at_each_byte),
         cmocka_unit_test(test_gz_that_is_cut_off),

@@ -1,11 +1,11 @@
-#include "agent/inputs/docker_start.h"
+#include "agent/inputs/tail_start.h"
 
 #include "parsers/docker_line.h"
 #include "parsers/timestamp.h"
 
 #define STEP_BYTES (64u << 10)
 
-uint64_t docker_start_end(struct tail_file *f, char *scratch)
+uint64_t tail_start_end(struct tail_file *f, char *scratch)
 {
     uint64_t at = f->inode.size;
 
@@ -51,7 +51,7 @@ static int line_behind(struct tail_file *f, uint64_t at, char *scratch, uint64_t
     return 0;
 }
 
-uint64_t docker_start_since(struct tail_file *f, int64_t since_ns, char *scratch)
+uint64_t tail_start_since(struct tail_file *f, int64_t since_ns, char *scratch)
 {
     uint64_t low = 0, high = f->inode.size; /* lines that end at or before low are older, those that
                                                begin at high are not */
