@@ -473,10 +473,12 @@ static void roll_if_due(struct buffer *b)
     now = clock_mono_ms();
     if (w->begin_failed_ms && now - w->begin_failed_ms < BEGIN_RETRY_MS)
         return;
+    /* Before, not after: the new segment's first fsync may fail at once, and ask for another. */
+    atomic_store(&b->want_roll, false);
     if (buffer_writer_roll(b) == 0) {
-        atomic_store_explicit(&b->want_roll, false, memory_order_relaxed);
         w->begin_failed_ms = 0;
     } else {
+        atomic_store(&b->want_roll, true);
         w->begin_failed_ms = now;
         log_warn("buffer: cannot begin the next segment; the current one grows",
                  LOG_STR("why", strerror(errno)));

@@ -771,6 +771,11 @@ static bool one_segment_left(void *arg)
     return fixture_list(arg, ".seg", names) == 1;
 }
 
+static bool is_gone(void *path)
+{
+    return access(path, F_OK) < 0;
+}
+
 /* The state could not be written for long, and deletion went on without it: of the segment that is
  * left no header says that what it follows is finished, but a commit in it does. */
 static void test_state_from_before_what_was_deleted(void **state)
@@ -811,6 +816,49 @@ static void test_state_from_before_what_was_deleted(void **state)
     assert_int_equal(r.records, 2);
     assert_int_equal(r.first, 200);
     fixture_remove(copy);
+    fixture_done(dir);
+}
+
+/* No state, and no commit that tells of the last deliveries: what is not there any more was
+ * delivered, and is no damage. */
+static void test_no_state_behind_what_was_deleted(void **state)
+{
+    char *dir = fixture_dir(), copy[256], path[256], to[4096], first[64], names[256][64];
+    struct buffer_cursor from, c, upto;
+    struct buffer_record one;
+    struct buffer *b;
+    uint64_t lost;
+    size_t need;
+    (void)state;
+
+    b = fixture_open(dir, 8 << 20, 4096);
+    for (uint64_t k = 0; k < 200; k++) {
+        assert_true(fixture_append(b, BUFFER_CAN_WAIT, 0, k, DOC));
+        assert_int_equal(buffer_commit(b), 0);
+    }
+    fixture_list(dir, ".seg", names);
+    snprintf(first, sizeof first, "%s", names[0]);
+    from = c = upto = buffer_frontier(b);
+    while (upto.seq < 120) {
+        size_t at = 0, n = buffer_read(b, &c, to, sizeof to, &lost, &need);
+
+        assert_true(n > 0);
+        while (upto.seq < 120 && buffer_next(to, n, &at, &one))
+            upto = buffer_record_end(&one);
+    }
+    buffer_advance(b, upto, &(struct buffer_outcome){.delivered = upto.seq - from.seq});
+    in(path, dir, first);
+    assert_true(fixture_wait(is_gone, path));
+    snprintf(copy, sizeof copy, "%s2", dir);
+    fixture_copy(dir, copy);
+    buffer_close(b);
+    in(path, copy, "state");
+    assert_int_equal(unlink(path), 0);
+    struct result r = drain(copy);
+    assert_int_equal(r.lost, 0);
+    assert_int_equal(r.last, 199);
+    assert_int_equal(r.records, 200 - r.first);
+    assert_in_range(r.first, 1, 120);
     fixture_done(dir);
 }
 
@@ -881,6 +929,7 @@ int main(void)
         cmocka_unit_test(test_forged_record_inside_a_damaged_one),
         cmocka_unit_test(test_state_of_another_time),
         cmocka_unit_test(test_state_from_before_what_was_deleted),
+        cmocka_unit_test(test_no_state_behind_what_was_deleted),
         cmocka_unit_test(test_tools_on_damage),
         cmocka_unit_test(test_export_of_damage),
     };

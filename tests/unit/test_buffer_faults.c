@@ -157,6 +157,28 @@ static bool no_deleted_file_is_open(void *arg)
     return none;
 }
 
+/* Both slots of the state have their room before the disk is full. */
+static void test_state_needs_no_new_room(void **state)
+{
+    char *dir = fixture_dir();
+    struct buffer_state_file f = {.fd = -1};
+    struct buffer_state s = {0};
+    int folder;
+    (void)state;
+
+    assert_int_equal(mkdir(dir, 0700), 0);
+    folder = open(dir, O_RDONLY | O_DIRECTORY);
+    crash_start(dir);
+    assert_int_equal(buffer_state_open(&f, folder), 0);
+    crash_set_room(0);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(buffer_state_write(&f, &s), 0);
+    crash_no_faults();
+    buffer_state_close(&f);
+    close(folder);
+    fixture_done(dir);
+}
+
 /* What is left of the disk goes to a turn that does not fit: all in memory, or the most of it
  * written ahead of its commit. When what was committed is delivered, it is the room of that very
  * segment that the turn needs. */
@@ -337,6 +359,74 @@ static void test_nothing_is_deleted_behind_the_states_back(void **state)
     b = fixture_open(dir, 16 << 20, 64 << 10);
     c = buffer_frontier(b);
     assert_int_equal(read_from(b, &c, c.seq), k);
+    buffer_close(b);
+    fixture_done(dir);
+}
+
+/* Nothing is written any more: all that opening and appending brought about is done. */
+static bool is_quiet(void *arg)
+{
+    uint64_t *seen = arg, now = 0;
+
+    pthread_mutex_lock(&crash.lock);
+    for (int kind = 0; kind < CRASH_CHANGES; kind++)
+        now += crash.calls[kind];
+    pthread_mutex_unlock(&crash.lock);
+    if (now == *seen)
+        return true;
+    *seen = now;
+    usleep(150000);
+    return false;
+}
+
+static bool one_segment_file(void *arg)
+{
+    char names[256][64];
+
+    return fixture_list(arg, ".seg", names) == 1;
+}
+
+/* Delivered segments stay while the head of the one behind them is not durable: theirs are the read
+ * positions that are. */
+static void test_nothing_is_deleted_before_a_later_head_is_durable(void **state)
+{
+    char *dir = fixture_dir(), cut[256], names[256][64];
+    struct buffer *b;
+    uint64_t at, seen = 0;
+    (void)state;
+
+    crash_start(dir);
+    b = fixture_open(dir, 16 << 20, 16 << 10);
+    buffer_position_set(b, BYTES_LITERAL("lines"), BYTES_LITERAL("4711"));
+    assert_int_equal(buffer_commit(b), 0);
+    buffer_owe_sync(b, true);
+    assert_true(fixture_append(b, BUFFER_CANNOT_WAIT, 0, 0, DOC));
+    assert_int_equal(buffer_commit(b), 0);
+    assert_true(fixture_wait(all_durable, b));
+    crash_fail(CRASH_SYNC, 1, EIO, false);
+    at = calls(CRASH_SYNC) + 1;
+    for (uint64_t k = 1; k < 100; k++)
+        assert_true(fixture_append(b, BUFFER_CAN_WAIT, 0, k, DOC));
+    assert_int_equal(buffer_commit(b), 0); /* and begins the next segment */
+    assert_true(fixture_wait(sync_failed, &at));
+    deliver_all(b);
+    assert_true(fixture_wait(is_quiet, &seen));
+    assert_int_equal(fixture_list(dir, ".seg", names), 2);
+    snprintf(cut, sizeof cut, "%.200s-cut", dir);
+    crash_cut(cut, CRASH_NOTHING_KEPT);
+    /* With the next one all goes its way. */
+    assert_true(fixture_append(b, BUFFER_CAN_WAIT, 0, 100, DOC));
+    assert_int_equal(buffer_commit(b), 0);
+    deliver_all(b);
+    assert_int_equal(buffer_commit(b), 0);
+    assert_true(fixture_wait(one_segment_file, dir));
+    crash_no_faults();
+    buffer_close(b);
+    fixture_remove(dir);
+    assert_int_equal(rename(cut, dir), 0);
+    crash_start(dir);
+    b = fixture_open(dir, 16 << 20, 0);
+    assert_int_equal(fixture_lines(b), 4711);
     buffer_close(b);
     fixture_done(dir);
 }
@@ -755,6 +845,63 @@ static void test_unreadable(void **state)
     fixture_done(dir);
 }
 
+/* A record that was durable is hit, and the process killed before what came behind it was fsynced:
+ * the log goes on behind the damage. Where there is no state, a commit further on tells that it is
+ * damage, and not the end. */
+static void test_damage_before_the_mark(void **state)
+{
+    (void)state;
+
+    for (int without_state = 0; without_state < 2; without_state++) {
+        char *dir = fixture_dir(), killed[256], path[400], names[256][64], byte = 0;
+        static char to[1 << 16];
+        struct buffer_cursor c;
+        struct buffer_record r;
+        uint64_t lost;
+        size_t need, at = 0, n;
+        struct buffer *b;
+        int fd;
+
+        crash_start(dir);
+        b = fixture_open(dir, 16 << 20, 0);
+        fill(b, 10, 10);
+        buffer_owe_sync(b, true);
+        assert_true(fixture_wait(all_durable, b));
+        pthread_mutex_lock(&crash.lock);
+        crash.hang = true;
+        pthread_mutex_unlock(&crash.lock);
+        c = buffer_frontier(b);
+        n = buffer_read(b, &c, to, sizeof to, &lost, &need);
+        for (int i = 0; i < 4; i++)
+            assert_true(buffer_next(to, n, &at, &r));
+        for (uint64_t k = 10; k < 20; k++)
+            assert_true(fixture_append(b, BUFFER_CAN_WAIT, 0, k, DOC));
+        buffer_position_set(b, BYTES_LITERAL("lines"), BYTES_LITERAL("20"));
+        assert_int_equal(buffer_commit(b), 0);
+        snprintf(killed, sizeof killed, "%.200s-killed", dir);
+        fixture_copy(dir, killed);
+        crash_no_faults();
+        buffer_close(b);
+        assert_int_equal(fixture_list(killed, ".seg", names), 1);
+        snprintf(path, sizeof path, "%s/%s", killed, names[0]);
+        fd = open(path, O_RDWR);
+        assert_int_equal(pread(fd, &byte, 1, (off_t)r.at.offset + 20), 1);
+        byte ^= 1;
+        assert_int_equal(pwrite(fd, &byte, 1, (off_t)r.at.offset + 20), 1);
+        close(fd);
+        snprintf(path, sizeof path, "%s/state", killed);
+        if (without_state)
+            assert_int_equal(unlink(path), 0);
+        crash_start(killed);
+        b = fixture_open(killed, 16 << 20, 0);
+        assert_int_equal(fixture_lines(b), 20);
+        assert_int_equal(read_and_lost(b, &lost), 19);
+        assert_int_equal(lost, 1);
+        buffer_close(b);
+        fixture_done(dir);
+    }
+}
+
 /* A segment that is not ours to read: its records are counted, the others read, and it is kept. */
 static void test_not_ours_to_read(void **state)
 {
@@ -1006,22 +1153,6 @@ static void test_a_spare_file_that_is_a_segment(void **state)
 
 /* ---- when room comes back ---- */
 
-/* Nothing is written any more: all that opening and appending brought about is done. */
-static bool is_quiet(void *arg)
-{
-    uint64_t *seen = arg, now = 0;
-
-    pthread_mutex_lock(&crash.lock);
-    for (int kind = 0; kind < CRASH_CHANGES; kind++)
-        now += crash.calls[kind];
-    pthread_mutex_unlock(&crash.lock);
-    if (now == *seen)
-        return true;
-    *seen = now;
-    usleep(150000);
-    return false;
-}
-
 /* The host's free space is what ran out, and comes back: whoever waits is told, though nothing else
  * happens in the buffer. */
 static void test_free_space_is_looked_at_again(void **state)
@@ -1076,9 +1207,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_full_in_the_middle_of_a_record),
         cmocka_unit_test(test_full_disk_heals_by_itself),
+        cmocka_unit_test(test_state_needs_no_new_room),
         cmocka_unit_test(test_full_disk_in_the_middle_of_a_turn),
         cmocka_unit_test(test_failed_fsync_is_not_believed),
         cmocka_unit_test(test_nothing_is_deleted_behind_the_states_back),
+        cmocka_unit_test(test_nothing_is_deleted_before_a_later_head_is_durable),
         cmocka_unit_test(test_every_call_fails_once),
         cmocka_unit_test(test_failed_fsync_is_not_believed_after_a_kill),
         cmocka_unit_test(test_copy_counts_by_its_name),
@@ -1086,6 +1219,7 @@ int main(void)
         cmocka_unit_test(test_suspect_segment_that_is_cut),
         cmocka_unit_test(test_state_before_the_first_segment),
         cmocka_unit_test(test_unreadable),
+        cmocka_unit_test(test_damage_before_the_mark),
         cmocka_unit_test(test_not_ours_to_read),
         cmocka_unit_test(test_hanging_fsync),
         cmocka_unit_test(test_refusing_disk_is_tried_again),
