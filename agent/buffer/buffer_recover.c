@@ -429,15 +429,28 @@ static void find_proof(struct walk *w, size_t i, uint64_t at)
     }
 }
 
+/* Where the log goes on behind the frontier: the frontier's own segment, or a later one that
+ * follows nothing but what is finished, header and all; r->n where there is none. */
+static size_t behind_frontier(const struct buffer_recovered *r)
+{
+    const struct buffer_cursor *f = &r->books.frontier;
+    size_t i = 0;
+
+    while (i < r->n &&
+           (r->segments[i]->number < f->point.segment || !r->segments[i]->header_ok ||
+            (r->segments[i]->number > f->point.segment && r->segments[i]->first_seq > f->seq)))
+        i++;
+    return i;
+}
+
 /* What lies before this point was durable, or is finished. Of the segments that are there the
- * frontier says so only when its own is one of them, or one behind it, header and all: where
- * neither ever reached the disk, those before may be what an earlier recovery cut off, with
- * positions ahead of the log that went on, and only such a header told where. */
+ * frontier says so only when the log goes on behind it: where its segment never reached the disk,
+ * those before it may be what an earlier recovery cut off, with positions ahead of the log that
+ * went on, and only the header of that segment told where. */
 static struct buffer_cursor mark_of(const struct buffer_recovered *r)
 {
-    for (size_t i = r->n; i-- > 0;)
-        if (r->segments[i]->number >= r->books.frontier.point.segment && r->segments[i]->header_ok)
-            return buffer_cursor_max(r->durable, r->books.frontier);
+    if (behind_frontier(r) < r->n)
+        return buffer_cursor_max(r->durable, r->books.frontier);
     return r->durable;
 }
 
@@ -645,31 +658,58 @@ static void drop_contradicting(struct buffer_recovered *r, const struct buffer_c
             drop(r, i, BUFFER_LEFT_TORN);
 }
 
+/* Where the frontier's segment is gone and the log goes on in a later one, all before that is
+ * finished, or was cut off earlier: its positions are none. false when there was nothing. */
+static bool drop_finished(struct buffer_recovered *r)
+{
+    size_t n = behind_frontier(r);
+
+    if (n == 0 || n == r->n || r->segments[n]->number == r->books.frontier.point.segment)
+        return false;
+    while (n-- > 0)
+        drop(r, n, BUFFER_LEFT_TORN);
+    return true;
+}
+
+/* Walks the log, from where the marks that are known say that it is to be begun. */
+static void walk_log(struct walk *w)
+{
+    struct buffer_recovered *r = w->r;
+    size_t start, back = 0;
+
+    buffer_positions_free(r->positions);
+    r->positions = buffer_positions_create();
+    r->end = (struct buffer_cursor){0};
+    set_ends(r);
+    w->mark = mark_of(r);
+    start = first_to_walk(w);
+    if (start == 0 && !may_begin(w)) {
+        r->positions_lost = true;
+        return;
+    }
+    start = first_to_walk(w);
+    /* Without its snapshot a segment gives only the positions that changed; older ones, further
+     * back, are safe ones. */
+    while (!walk_from(w, start - back, start > back && back < 4))
+        back++;
+    r->positions_lost = !w->snapshot_read;
+}
+
 static void find_end(int dir, struct buffer_recovered *r)
 {
     struct walk w = {.r = r, .dir = dir};
-    size_t start, back = 0;
 
     drop_contradicting(r, &r->durable);
     drop_contradicting(r, &r->books.frontier);
+    drop_finished(r);
     if (r->n == 0) {
         r->positions_lost = true;
         return;
     }
-    set_ends(r);
-    w.mark = mark_of(r);
-    start = first_to_walk(&w);
-    if (start == 0 && !may_begin(&w)) {
-        r->positions_lost = true;
-        cut(r, &w.mark);
-        return;
-    }
-    start = first_to_walk(&w);
-    /* Without its snapshot a segment gives only the positions that changed; older ones, further
-     * back, are safe ones. */
-    while (!walk_from(&w, start - back, start > back && back < 4))
-        back++;
-    r->positions_lost = !w.snapshot_read;
+    /* On its way it may learn of a later frontier. */
+    do
+        walk_log(&w);
+    while (drop_finished(r));
     cut(r, &w.mark);
 }
 

@@ -70,40 +70,85 @@ static void make_torn_log(const char *dir, const char *work, char name[64])
     }
 }
 
-/* Whether the state file on disk has a frontier of 22. */
-static bool state_has_frontier(void *dir)
+struct frontier {
+    const char *dir;
+    uint64_t seq;
+};
+
+/* Whether the state file on disk has that frontier. */
+static bool state_has_frontier(void *arg)
 {
+    const struct frontier *f = arg;
     char path[400], p[BUFFER_FORMAT_STATE] = "";
     bool found = false;
     int fd;
 
-    snprintf(path, sizeof path, "%s/state", (char *)dir);
+    snprintf(path, sizeof path, "%s/state", f->dir);
     fd = open(path, O_RDONLY);
     if (read(fd, p, sizeof p) > 0)
         for (int i = 0; i < 2; i++) {
             struct buffer_state s;
 
             found = found || (buffer_format_slot_get(p + i * BUFFER_FORMAT_SLOT_STEP, &s) &&
-                              s.books.frontier.seq == 22);
+                              s.books.frontier.seq == f->seq);
         }
     close(fd);
     return found;
 }
 
-/* The first recovery cuts lines 13 to 19 off. Other records take their sequence numbers, in a
- * segment of which only the delivery becomes known. The next recovery must not take what was cut
- * for the log, and its position for one that was reached. */
-static void test_what_was_cut_off_does_not_come_back(void **state)
+static void copy_between(const char *from_dir, const char *to_dir, const char *name)
 {
-    char *dir = fixture_dir(), work[300], torn[300], last[300], name[64], from[400], to[400];
+    char from[400], to[400];
+
+    snprintf(from, sizeof from, "%s/%s", from_dir, name);
+    snprintf(to, sizeof to, "%s/%s", to_dir, name);
+    fixture_copy_file(from, to);
+}
+
+/* Finishes what is numbered below seq, and waits until the state says so. */
+static void deliver_before(struct buffer *b, const char *dir, uint64_t seq)
+{
+    struct buffer_cursor from = buffer_frontier(b), c = from, done = from;
     static char p[1 << 20];
-    struct buffer_cursor c, done;
     struct buffer_record r;
-    struct buffer *b;
     size_t need, n, at;
     uint64_t lost;
 
-    (void)state;
+    while (done.seq < seq) {
+        n = buffer_read(b, &c, p, sizeof p, &lost, &need);
+        assert_int_not_equal(n, 0);
+        for (at = 0; buffer_next(p, n, &at, &r) && r.seq < seq;)
+            done = buffer_record_end(&r);
+    }
+    buffer_advance(b, done, &(struct buffer_outcome){.delivered = seq - from.seq});
+    assert_true(fixture_wait(state_has_frontier, &(struct frontier){dir, seq}));
+}
+
+static void append_datagram(struct buffer *b, uint64_t k)
+{
+    assert_true(fixture_append(b, BUFFER_CANNOT_WAIT, 0, DATAGRAM + k, DOC));
+    assert_int_equal(buffer_commit(b), 0);
+}
+
+/* How far what follows the cut comes to the disk. */
+enum reached {
+    NO_SEGMENT,    /* of the first segment behind the cut but its delivery */
+    A_LATER_ONE,   /* another segment, which follows what was never delivered */
+    A_TORN_HEADER, /* the same, and all that it follows was delivered, but its positions are lost */
+    REACHED
+};
+
+/* The first recovery cuts lines 13 to 19 off. Other records take their sequence numbers, in a
+ * segment of which only the delivery becomes known. The next recovery must not take what was cut
+ * for the log, and its position for one that was reached. */
+static void run_cut_off(enum reached reached)
+{
+    char *dir = fixture_dir(), work[300], torn[300], last[300], name[64], path[400];
+    char names[256][64];
+    uint64_t seq = 22;
+    struct buffer *b;
+    size_t n;
+
     snprintf(work, sizeof work, "%s-work", dir);
     snprintf(torn, sizeof torn, "%s-torn", dir);
     snprintf(last, sizeof last, "%s-last", dir);
@@ -115,34 +160,50 @@ static void test_what_was_cut_off_does_not_come_back(void **state)
     b = fixture_open(dir, 2 << 20, 1 << 20);
     assert_int_equal(fixture_lines(b), 13);
     for (uint64_t k = 0; k < 15; k++)
-        assert_true(fixture_append(b, BUFFER_CANNOT_WAIT, 0, DATAGRAM + k, DOC));
-    assert_int_equal(buffer_commit(b), 0);
-    c = done = buffer_frontier(b);
-    while (done.seq < 22) {
-        n = buffer_read(b, &c, p, sizeof p, &lost, &need);
-        assert_int_not_equal(n, 0);
-        for (at = 0; buffer_next(p, n, &at, &r) && r.seq < 22;)
-            done = buffer_record_end(&r);
-    }
-    buffer_advance(b, done, &(struct buffer_outcome){.delivered = 22 - buffer_frontier(b).seq});
-    assert_true(fixture_wait(state_has_frontier, dir));
+        append_datagram(b, k);
+    if (reached != A_TORN_HEADER)
+        deliver_before(b, dir, seq);
+    /* The segment's fsync has failed, or will: the next commit begins another. */
+    for (uint64_t k = 15; reached != NO_SEGMENT && fixture_list(dir, ".seg", names) < 3; k++)
+        append_datagram(b, k);
+    n = fixture_list(dir, ".seg", names);
     assert_int_equal(mkdir(last, 0700), 0);
-    snprintf(from, sizeof from, "%s/state", dir);
-    snprintf(to, sizeof to, "%s/state", last);
-    fixture_copy_file(from, to);
-    snprintf(from, sizeof from, "%s/%s", torn, name);
-    snprintf(to, sizeof to, "%s/%s", last, name);
-    fixture_copy_file(from, to);
+    if (reached != NO_SEGMENT)
+        copy_between(dir, last, names[n - 1]);
+    if (reached == A_TORN_HEADER) {
+        char header[BUFFER_FORMAT_HEADER];
+        struct buffer_header h;
+        int fd;
+
+        append_datagram(b, 99); /* into that one, so that the frontier stays before it */
+        snprintf(path, sizeof path, "%s/%s", last, names[n - 1]);
+        fd = open(path, O_RDWR);
+        assert_int_equal(read(fd, header, sizeof header), sizeof header);
+        assert_true(buffer_format_header_get(header, &h));
+        assert_int_equal(ftruncate(fd, sizeof header), 0);
+        close(fd);
+        seq = h.prev.seq;
+        deliver_before(b, dir, seq);
+    }
+    copy_between(dir, last, "state");
+    copy_between(torn, last, name);
     crash_no_faults();
     buffer_close(b);
 
     crash_start(last);
     b = fixture_open(last, 2 << 20, 1 << 20);
     assert_true(fixture_lines(b) <= 13);
-    assert_int_equal(buffer_frontier(b).seq, 22);
+    assert_int_equal(buffer_frontier(b).seq, seq);
     fixture_balanced(b);
     buffer_close(b);
     fixture_done(dir);
+}
+
+static void test_what_was_cut_off_does_not_come_back(void **state)
+{
+    (void)state;
+    for (int reached = NO_SEGMENT; reached < REACHED; reached++)
+        run_cut_off((enum reached)reached);
 }
 
 /* A segment's file, and whether it is gone. */
