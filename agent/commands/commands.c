@@ -29,6 +29,25 @@ static const struct command commands[] = {
      .help = "the effective configuration, defaults included, passwords masked",
      .takes_config = true,
      .fn = command_config},
+    {.name = "trace",
+     .usage = "[-c FILE] ID... [--since 24h] [--json] [--follow [--quiet 30s]] [--full] [--wrap] "
+              "[--width N]",
+     .help = "every record of one request (its request id or trace id) over all services, oldest "
+             "first, from the configured output",
+     .takes_config = true,
+     .min_rest = 1,
+     .max_rest = 100,
+     .fn = command_trace,
+     .options = "since= json follow quiet= full wrap width=",
+     .details = "    --since    how far back: a duration (24h, 7d), or a time "
+                "(2018-11-23T09:00:00Z)\n"
+                "    --json     the documents as they are kept, one a line\n"
+                "    --follow   goes on with what comes, until Ctrl-C\n"
+                "    --quiet    ... or until nothing came for so long\n"
+                "    --full     stack traces and messages of many lines whole\n"
+                "    --wrap     long messages go on in the next line, instead of ending with ...\n"
+                "    --width    columns, when it is not a terminal's; 0: no limit\n"
+                "    exit status 1: nothing was found, or not all could be read\n"},
     {.name = "status",
      .usage = "[-c FILE]",
      .help = "the running agent's figures, what is wrong first",

@@ -57,5 +57,6 @@ int command_config(const struct arguments *a);
 int command_status(const struct arguments *a);
 int command_buffer(const struct arguments *a);
 int command_replay(const struct arguments *a);
+int command_trace(const struct arguments *a);
 
 #endif

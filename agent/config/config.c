@@ -849,6 +849,28 @@ static void check_elasticsearch(struct load *l)
         add_cross(l, "output.elasticsearch.tls.key_file", NULL, "cert_file is missing");
 }
 
+static void check_trace(struct load *l)
+{
+    const struct trace_settings *t = &l->to->config.trace;
+
+    if (*t->username && !*t->password_file)
+        add_cross(l, "trace.username", NULL,
+                  "password_file is missing; put the password there and name the file");
+    if (!*t->username && *t->password_file)
+        add_cross(l, "trace.password_file", NULL, "username is missing");
+    if (*t->username && *t->api_key_file)
+        add_cross(l, "trace.api_key_file", NULL,
+                  "either username and password_file, or api_key_file, not both");
+    if (l->to->config.output_kind != OUTPUT_FILE)
+        return;
+    if (t->hosts[0] || *t->username || *t->api_key_file)
+        add_cross(l,
+                  t->hosts[0]    ? "trace.hosts"
+                  : *t->username ? "trace.username"
+                                 : "trace.api_key_file",
+                  NULL, "with output.file there is nobody to ask: the daily files are read");
+}
+
 static void check_together(struct load *l)
 {
     const struct config *c = &l->to->config;
@@ -864,6 +886,7 @@ static void check_together(struct load *l)
         add_cross(l, "output.elasticsearch.batch_size", NULL,
                   "a batch cannot be larger than buffer.max_size; raise that or lower this");
     check_elasticsearch(l);
+    check_trace(l);
 }
 
 /* Exactly one output: the second one is the problem. None: the defaults of the table. */

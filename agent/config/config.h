@@ -106,6 +106,14 @@ struct file_settings {
     char *path; /* with %{+YYYY.MM.dd} */
 };
 
+/* As whom `barge trace` asks, where the agent's user may only write. */
+struct trace_settings {
+    char **hosts; /* none: those of the output */
+    char *username;
+    char *password_file;
+    char *api_key_file;
+};
+
 enum output_kind { OUTPUT_ELASTICSEARCH, OUTPUT_FILE };
 
 struct config {
@@ -120,6 +128,7 @@ struct config {
     enum output_kind output_kind;
     struct elasticsearch_settings elasticsearch;
     struct file_settings file;
+    struct trace_settings trace;
     bool setup;
     char *retention;
     char *status_listen; /* "host:port", "" off */

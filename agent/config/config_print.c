@@ -205,7 +205,7 @@ static bool has_items(const struct config *c, const struct setting *s)
  * off, not the switch of one that is on. */
 static bool is_shown(const struct config *c, const struct setting *s)
 {
-    static const char file[] = "output.file.", es[] = "output.elasticsearch.",
+    static const char file[] = "output.file.", es[] = "output.elasticsearch.", trace[] = "trace.",
                       docker[] = "inputs.docker.";
 
     if (s->later || s->at == SETTING_NOWHERE)
@@ -216,7 +216,7 @@ static bool is_shown(const struct config *c, const struct setting *s)
         return c->docker.enabled;
     if (strncmp(s->path, file, strlen(file)) == 0)
         return c->output_kind == OUTPUT_FILE;
-    if (strncmp(s->path, es, strlen(es)) == 0)
+    if (strncmp(s->path, es, strlen(es)) == 0 || strncmp(s->path, trace, strlen(trace)) == 0)
         return c->output_kind == OUTPUT_ELASTICSEARCH;
     return true;
 }

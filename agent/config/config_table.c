@@ -146,6 +146,15 @@ const struct setting config_table[] = {
     SETTING("setup", SET_BOOL, AT(setup), "true", "put the index template in place", .later = true),
     SETTING("retention", SET_STRING, AT(retention), "", "a lifecycle policy", .later = true),
 
+    SETTING("trace.hosts", SET_MASKED_LIST, AT(trace.hosts), "",
+     "nodes that `barge trace` asks; none: those of the output", .check = config_value_check_url),
+    SETTING("trace.username", SET_STRING, AT(trace.username), "",
+     "user with the privilege `read`, for `barge trace`; without one it asks as the output does"),
+    SETTING("trace.password_file", SET_STRING, AT(trace.password_file), "",
+     "file with its password; the agent need not be able to read it"),
+    SETTING("trace.api_key_file", SET_STRING, AT(trace.api_key_file), "",
+     "file with an API key, instead of user and password"),
+
     SETTING("status.listen", SET_STRING, AT(status_listen), "127.0.0.1:9280",
      "/metrics (Prometheus), /status (JSON), /health, /ready; \"\" turns them off",
      .check = config_value_check_address),

@@ -21,6 +21,7 @@ import threading
 import time
 import zlib
 
+import searching
 from strict_json import parse as parse_strictly
 from waiting import wait_until
 
@@ -181,6 +182,9 @@ class ScriptedElastic:
         self.on_item = None
         self.on_other = None
         self.closed_indices = {}  # index: Refuse for every item
+        self.searches = []       # bodies of _search
+        self.digits_ns = 1000000  # of times when they are searched and sorted: `date`; 1: date_nanos
+        self._memo = {}
         self._script = collections.deque()
         self._lock = threading.Lock()
         self._connections = set()
@@ -336,11 +340,24 @@ class ScriptedElastic:
         path = request.path.split("?")[0]
         if path == "/" and request.method in ("GET", "HEAD"):
             return Whole(405)  # as a node without its root module, or a role without `monitor`
+        if path.endswith("/_search") and request.method == "POST":
+            return self._search(request)
         if path == "/_cluster/health":
             return Whole(200, '{"status":"green"}')
         if request.method in ("PUT", "POST", "DELETE"):
             return Whole(200, '{"acknowledged":true}')
         return Whole(404, error_type="resource_not_found_exception")
+
+    def _search(self, request):
+        self.searches.append(json.loads(request.body))
+        with self._lock:
+            store = dict(self.store)
+        try:
+            return Whole(200, searching.search(store, request.path, request.body, self.digits_ns, self._memo))
+        except searching.Refused as e:
+            if e.status == 400:
+                self.complaints.append(f"{request.path}: {e.reason}")
+            return Whole(e.status, error_type=e.error_type, reason=e.reason)
 
     def _unauthorized(self, request):
         if not self.basic and not self.api_key:
