@@ -21,7 +21,7 @@ DEB_TEST  := libcmocka-dev python3 python3-pytest python3-pytest-xdist openssl
 DEB_LINT  := clang libclang-rt-dev clang-format clang-tidy shellcheck
 DEB_FUZZ  := clang libclang-rt-dev
 DEB_BENCH := valgrind python3
-DEB_NODES := maven default-jdk-headless unzip python3 python3-pytest openssl
+DEB_NODES := maven default-jdk-headless unzip python3 python3-pytest python3-pytest-xdist openssl
 DEB_DOCKER := docker.io busybox-static python3 python3-pytest
 DEB_SYSTEMD := $(DEB_DOCKER) debootstrap
 
@@ -156,7 +156,7 @@ test-integration: $(TESTED) ## the built program against files, sockets and a sc
 .PHONY: test-elasticsearch
 test-elasticsearch: deps-nodes ## the same program against real nodes (NODES=all for every version)
 	@$(MAKE) --no-print-directory all
-	NODES="$(NODES)" $(PYTEST) tests/real/test_nodes.py
+	NODES="$(NODES)" $(PYTEST) -n $(if $(filter 0,$(JOBS)),0,3) --dist loadgroup tests/real/test_nodes.py
 
 .PHONY: test-docker
 test-docker: deps-docker ## … and a live Docker engine

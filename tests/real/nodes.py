@@ -1,10 +1,15 @@
 """Real Elasticsearch and OpenSearch nodes on loopback: fetched by Maven, started, killed, started again.
 
 What is fetched stays in .cache/nodes, which git ignores. Elastic's zip is theirs: fetched by tests, never committed.
+
+A node here is small: it takes requests of 512 KiB, and one of them waits for its turn, no more (QUEUE, MAX_REQUEST).
 """
 
 import base64
+import contextlib
+import fcntl
 import glob
+import hashlib
 import json
 import os
 import shutil
@@ -21,6 +26,13 @@ from waiting import wait_until
 
 CACHE = os.path.join(TOP, ".cache", "nodes")
 ZIP = "org.elasticsearch.distribution.integ-test-zip:elasticsearch:{}:zip"
+
+QUEUE = 1
+MAX_REQUEST = 512 << 10
+SETTINGS = {"thread_pool.write.queue_size": QUEUE, "http.max_content_length": f"{MAX_REQUEST >> 10}kb",
+            "cluster.routing.allocation.disk.threshold_enabled": "false", "action.auto_create_index": "true"}
+# To be there soon counts for more than to be fast later.
+JVM = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"]
 
 # name: (form, artifact or version, main class, Java)
 VERSIONS = {
@@ -95,21 +107,40 @@ def fetch(name):
     form, what, _, _ = VERSIONS[name]
     folder = os.path.join(CACHE, name)
     done = os.path.join(folder, "fetched")
-    if os.path.exists(done):
-        return folder
-    if not shutil.which("mvn"):
-        raise Unavailable("no Maven here: make deps-nodes")
     os.makedirs(folder, exist_ok=True)
-    if form == "zip":
-        _maven(folder, "dependency:copy", "-Dartifact=" + ZIP.format(what), "-DoutputDirectory=.")
-    else:
-        group, artifact, version = what.split(":")
-        with open(os.path.join(folder, "pom.xml"), "w", encoding="utf-8") as f:
-            f.write(POM.format(group=group, artifact=artifact, version=version))
-        _maven(folder, "dependency:copy-dependencies", "-DoutputDirectory=lib")
-    with open(done, "w", encoding="utf-8"):
-        pass
+    with locked(folder):
+        if os.path.exists(done):
+            return folder
+        if not shutil.which("mvn"):
+            raise Unavailable("no Maven here: make deps-nodes")
+        if form == "zip":
+            _maven(folder, "dependency:copy", "-Dartifact=" + ZIP.format(what), "-DoutputDirectory=.")
+        else:
+            group, artifact, version = what.split(":")
+            with open(os.path.join(folder, "pom.xml"), "w", encoding="utf-8") as f:
+                f.write(POM.format(group=group, artifact=artifact, version=version))
+            _maven(folder, "dependency:copy-dependencies", "-DoutputDirectory=lib")
+        with open(done, "w", encoding="utf-8"):
+            pass
     return folder
+
+
+@contextlib.contextmanager
+def locked(folder):
+    """Tests run beside each other, and one of them fetches."""
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def password_hash(password):
+    """As the file realm of the zip form takes it."""
+    salt = os.urandom(32)
+    digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, 10000, 32)
+    return "{PBKDF2}10000$" + base64.b64encode(salt).decode() + "$" + base64.b64encode(digest).decode()
 
 
 class Node:
@@ -117,7 +148,7 @@ class Node:
 
     PASSWORD = "correct-horse-9"
 
-    def __init__(self, name, security=None, heap="512m"):
+    def __init__(self, name, security=None, heap="384m"):
         self.name, self.security, self.heap = name, security, heap
         self.form, self.what, self.main, java = VERSIONS[name]
         self.java = java_home(java)
@@ -129,9 +160,11 @@ class Node:
         os.mkdir(self.scratch)
         self.port = free_port() if self.form == "zip" else runner_port()
         self.process = None
-        self.user = ("elastic", self.PASSWORD) if security else None
+        self.user = ("admin", self.PASSWORD) if security else None
         if self.form == "zip":
             self._unpack()
+        else:
+            self._configure_runner()
 
     @property
     def url(self):
@@ -142,31 +175,39 @@ class Node:
     def _unpack(self):
         subprocess.run(["unzip", "-q", glob.glob(os.path.join(self.source, "*.zip"))[0], "-d", self.home], check=True)
         self.base = glob.glob(os.path.join(self.home, "elasticsearch-*"))[0]
-        lines = ["discovery.type: single-node", f"http.port: {self.port}", "network.host: 127.0.0.1",
-                 "cluster.routing.allocation.disk.threshold_enabled: false", "action.auto_create_index: true"]
+        config = os.path.join(self.base, "config")
+        lines = ["discovery.type: single-node", f"http.port: {self.port}", f"transport.port: {free_port()}", "network.host: 127.0.0.1",
+                 *(f"{k}: {v}" for k, v in SETTINGS.items())]
+        with open(os.path.join(config, "jvm.options"), "w", encoding="utf-8") as f:
+            f.write("\n".join(JVM + ["-Djava.io.tmpdir=${ES_TMPDIR}"]) + "\n")
         if self.security:
-            certs = os.path.join(self.base, "config", "certs")
+            certs = os.path.join(config, "certs")
             os.mkdir(certs)
             for path, to in ((self.security.cert_file, "node.pem"), (self.security.key_file, "node.key"), (self.security.ca_file, "ca.pem")):
                 shutil.copy(path, os.path.join(certs, to))
             lines += ["xpack.security.enabled: true", "xpack.security.http.ssl.enabled: true",
                       "xpack.security.http.ssl.key: certs/node.key", "xpack.security.http.ssl.certificate: certs/node.pem",
                       'xpack.security.http.ssl.certificate_authorities: ["certs/ca.pem"]', "xpack.security.transport.ssl.enabled: false"]
-            with open(os.path.join(self.base, "config", "roles.yml"), "a", encoding="utf-8") as f:
+            with open(os.path.join(config, "roles.yml"), "a", encoding="utf-8") as f:
                 f.write("shipper:\n  indices:\n    - names: ['microservices-*']\n      privileges: [create_doc, auto_configure]\n")
+            # What its tools would write, each in a JVM of its own.
+            with open(os.path.join(config, "users"), "w", encoding="utf-8") as f:
+                f.writelines(f"{user}:{password_hash(self.PASSWORD)}\n" for user in ("admin", "barge"))
+            with open(os.path.join(config, "users_roles"), "w", encoding="utf-8") as f:
+                f.write("superuser:admin\nshipper:barge\n")
         else:
             lines.append("xpack.security.enabled: false")
-        with open(os.path.join(self.base, "config", "elasticsearch.yml"), "a", encoding="utf-8") as f:
+        with open(os.path.join(config, "elasticsearch.yml"), "a", encoding="utf-8") as f:
             f.write("\n".join(lines) + "\n")
-        self._own()
-        if self.security:
-            self._tool("elasticsearch-keystore", "create")
-            self._tool("elasticsearch-keystore", "add", "-x", "bootstrap.password", stdin=self.PASSWORD)
-            self._tool("elasticsearch-users", "useradd", "barge", "-p", self.PASSWORD, "-r", "shipper")
-
-    def _own(self):
         if os.getuid() == 0:
             subprocess.run(["chown", "-R", "nobody:nogroup", self.home], check=True)
+
+    def _configure_runner(self):
+        config = os.path.join(self.home, "node", "node_1", "config")
+        os.makedirs(config)
+        engine = "opensearch" if "opensearch" in self.name else "elasticsearch"
+        with open(os.path.join(config, engine + ".yml"), "w", encoding="utf-8") as f:
+            f.writelines(f"{k}: {v}\n" for k, v in SETTINGS.items())
 
     def _as_other(self):
         """Popen's arguments for a user that is not root."""
@@ -177,11 +218,6 @@ class Node:
         env.update(ES_JAVA_HOME=self.java, ES_JAVA_OPTS=f"-Xms{self.heap} -Xmx{self.heap}", HOME=self.scratch, ES_TMPDIR=self.scratch)
         return env
 
-    def _tool(self, tool, *arguments, stdin=None):
-        done = subprocess.run([os.path.join(self.base, "bin", tool), *arguments], cwd=self.base, env=self._env(), input=stdin, text=True,
-                              capture_output=True, check=False, timeout=120, **self._as_other())
-        assert done.returncode == 0, done.stdout + done.stderr
-
     # -- its life --
 
     def start(self):
@@ -191,12 +227,12 @@ class Node:
                                             stderr=log, stdin=subprocess.DEVNULL, start_new_session=True, **self._as_other())
         else:
             self.process = subprocess.Popen(
-                [os.path.join(self.java, "bin", "java"), f"-Xms{self.heap}", f"-Xmx{self.heap}", "-cp", os.path.join(self.source, "lib", "*"),
+                [os.path.join(self.java, "bin", "java"), f"-Xms{self.heap}", f"-Xmx{self.heap}", *JVM, "-cp", os.path.join(self.source, "lib", "*"),
                  self.main, "-basePath", os.path.join(self.home, "node"), "-numOfNode", "1", "-baseHttpPort", str(self.port - 1),
                  "-clusterName", "barge", "-printOnFailure"],
                 cwd=self.home, env=self._env(), stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
         log.close()
-        wait_until(self._up, 120, lambda: f"{self.name} up; {self.log()[-1500:]}", every_s=0.2)
+        wait_until(self._up, 240, lambda: f"{self.name} up; {self.log()[-1500:]}", every_s=0.2)
         return self
 
     def _up(self):
@@ -219,6 +255,10 @@ class Node:
                 pass
             self.process.wait()
             self.process = None
+
+    def signal(self, number):
+        """To all of its processes."""
+        os.killpg(self.process.pid, number)
 
     def close(self):
         self.kill()
