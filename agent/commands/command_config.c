@@ -4,6 +4,7 @@
 #include "agent/base/strbuf.h"
 #include "agent/commands/verify.h"
 #include "agent/config/config.h"
+#include "outputs/elasticsearch/es_http.h"
 
 #include <stdio.h>
 
@@ -33,11 +34,18 @@ int command_check(const struct arguments *a)
 {
     struct config_problems problems;
     struct config *c = commands_load(a);
+    struct error e;
     int status = EXIT_DONE;
 
     if (!c)
         return EXIT_WRONG;
     if (!config_check_files(c, &problems)) {
+        print_problems(a->config, &problems);
+        status = EXIT_WRONG;
+    } else if (c->output_kind == OUTPUT_ELASTICSEARCH &&
+               es_http_check(&c->elasticsearch, &e) != 0) {
+        config_problems_fini(&problems);
+        config_refuse(c, e.text, &problems);
         print_problems(a->config, &problems);
         status = EXIT_WRONG;
     }

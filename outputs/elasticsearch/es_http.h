@@ -31,4 +31,9 @@ void es_http_set_up(CURL *easy, struct curl_slist **headers,
                     const struct elasticsearch_settings *settings,
                     const struct es_credentials *credentials, const struct es_address *address);
 
+/* What can be known of the settings without a node: libcurl takes the URLs, secrets and
+ * certificates can be read, and the key is the certificate's. Talks to nobody but itself. -1 with
+ * *e, which begins with the setting. */
+int es_http_check(const struct elasticsearch_settings *settings, struct error *e);
+
 #endif

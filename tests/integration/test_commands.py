@@ -8,6 +8,7 @@ import pytest
 
 import barge as program
 from load import line
+from scripted_elastic import TestAuthority
 from waiting import wait_until
 
 TOP = program.TOP
@@ -86,6 +87,38 @@ def test_what_the_encoder_refuses_starts_nothing(tmp_path):
 def test_every_mistake_is_named(tmp_path):
     status, said = check(tmp_path, "data_dirr: /x\nbuffer:\n  max_size: many\nlog: {level: loud}\n")
     assert status == 2 and [s.split(": ")[0] for s in said] == ["1:1", "3:13", "4:14"]
+
+
+def test_certificates_are_looked_into(tmp_path):
+    """Not for PEM's first line alone: what is cut off, of another kind or another certificate's is told before it is needed."""
+    authority = TestAuthority(tmp_path / "tls")
+    _, other_key = authority.issue("other", "DNS:localhost")
+
+    def broken(path):
+        """The file without the middle of its text."""
+        with open(path, encoding="ascii") as f:
+            rows = f.read().splitlines()
+        at = f"{path}.broken"
+        with open(at, "w", encoding="ascii") as f:
+            f.write("\n".join([rows[0], rows[1][:20], *rows[-1:]]) + "\n")
+        return at
+
+    def said(ca=authority.ca_file, cert=authority.cert_file, key=authority.key_file):
+        return check(tmp_path, f"output:\n elasticsearch:\n  hosts: [https://127.0.0.1:1]\n  tls:\n   ca_file: {ca}\n   cert_file: {cert}\n   key_file: {key}\n")
+
+    no_pem = tmp_path / "no.pem"
+    no_pem.write_text("a word\n")
+    at = "output.elasticsearch.tls."
+    assert said() == (0, [])
+    assert said(ca=no_pem) == (2, [f"5:13: {at}ca_file: {no_pem} holds no PEM with CERTIFICATE-----"])
+    assert said(key=authority.cert_file) == (2, [f"7:14: {at}key_file: {authority.cert_file} holds no PEM with PRIVATE KEY-----"])
+    bad = broken(authority.ca_file)
+    assert said(ca=bad) == (2, [f"5:13: {at}ca_file: {bad}: no certificate in it can be read"])
+    bad = broken(authority.cert_file)
+    assert said(cert=bad) == (2, [f"6:15: {at}cert_file: {bad}: the certificate cannot be read"])
+    bad = broken(authority.key_file)
+    assert said(key=bad) == (2, [f"7:14: {at}key_file: {bad}: cannot be read, or is not the key of {authority.cert_file}"])
+    assert said(key=other_key) == (2, [f"7:14: {at}key_file: {other_key}: cannot be read, or is not the key of {authority.cert_file}"])
 
 
 def test_a_bad_configuration_starts_nothing(tmp_path):
