@@ -79,6 +79,7 @@ def main():
     parser.add_argument("--share", type=float, default=1.0)
     parser.add_argument("--only", type=int)
     options = parser.parse_args()
+    options.folder = os.path.realpath(options.folder)
     os.makedirs(options.folder, exist_ok=True)
     plan = list(enumerate(episodes(options.share)))
     if options.only is not None:

@@ -153,8 +153,9 @@ static __attribute__((constructor)) void begin(void)
             read_rule(p);
         free(copy);
     }
-    if (disk && *disk && sscanf(disk, "%1023s %1023s", root, shadow) != 2)
-        die("BARGE_DISK");
+    if (disk && *disk &&
+        (sscanf(disk, "%1023s %1023s", root, shadow) != 2 || root[0] != '/' || shadow[0] != '/'))
+        die("BARGE_DISK wants two absolute paths");
 }
 
 /* ---- faults ---- */

@@ -11,8 +11,10 @@ class Disk:
     """root: the folder whose fate is recorded; it begins empty, or as it stands, all of it on disk."""
 
     def __init__(self, folder):
-        self.root = os.path.join(str(folder), "disk")
-        self.shadow = os.path.join(str(folder), "disk-shadow")
+        # As /proc/self/fd names the files in it.
+        folder = os.path.realpath(str(folder))
+        self.root = os.path.join(folder, "disk")
+        self.shadow = os.path.join(folder, "disk-shadow")
         os.makedirs(self.root, exist_ok=True)
         self.begin()
 
