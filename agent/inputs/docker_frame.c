@@ -16,12 +16,36 @@ struct framing {
     unsigned nth;
 };
 
+/* Whether a record that begins at position was handed on in an earlier life. */
+static bool was_handed_on(const struct docker_frame_at *at, uint8_t stream, uint64_t position)
+{
+    return at->by_stream && position < at->from[stream];
+}
+
+/* A line that may be one of several. It is never refused: what cannot be handed on is kept. */
+static void hand_on_line(struct framing *now, const struct docker_framed *r)
+{
+    struct docker_frame_at *at = now->at;
+    unsigned nth = now->nth++;
+
+    if (at->by_stream ? r->source == at->source && was_handed_on(at, r->stream, r->position)
+                      : now->end <= at->replay_to || nth < at->made)
+        return;
+    docker_multi_take(now->frame->multi, r, now->frame->emit, now->frame->arg);
+}
+
 /* Every record goes through here. A line makes the same records in the same order each time, so
  * counting tells which ones were handed on before. */
 static bool hand_on(void *arg, const struct docker_framed *r)
 {
     struct framing *now = arg;
-    unsigned nth = now->nth++;
+    unsigned nth;
+
+    if (UNLIKELY(now->frame->multi != NULL)) {
+        hand_on_line(now, r);
+        return true;
+    }
+    nth = now->nth++;
 
     if (UNLIKELY(now->end <= now->at->replay_to) || UNLIKELY(nth < now->at->made))
         return true;
@@ -149,6 +173,7 @@ static bool frame_docker(struct framing *now, const struct docker_line *l, struc
     piece.as.n_members = l->n;
     piece.as.members_duplicate = l->duplicate;
     piece.as.stream = l->stream;
+    piece.as.joined = piece.as.cut = false;
     piece.as.tags = 0;
     piece.as.source = at->source;
     piece.as.position = position;
@@ -157,7 +182,7 @@ static bool frame_docker(struct framing *now, const struct docker_line *l, struc
         piece.as.hash = hash_crc32c(0, line.p, line.n);
         if (!hand_on(now, &piece.as))
             return false;
-    } else {
+    } else if (!was_handed_on(at, l->stream, position)) {
         piece.as.members = NULL;
         piece.line = line;
         piece.time = l->time;
@@ -297,6 +322,8 @@ bool docker_frame_run(struct docker_frame *f, struct docker_frame_at *at, struct
 {
     const char *p = chunk.p, *end = p + chunk.n;
 
+    if (UNLIKELY(f->multi != NULL) && !docker_multi_drain(f->multi, f->emit, f->arg))
+        return false;
     while (p < end) {
         size_t left = (size_t)(end - p), n;
         const char *nl;
@@ -323,6 +350,8 @@ bool docker_frame_run(struct docker_frame *f, struct docker_frame_at *at, struct
         f->lines++;
         p += n;
         move(at, n);
+        if (UNLIKELY(f->multi != NULL) && docker_multi_is_full(f->multi))
+            return false;
     }
     return true;
 }
@@ -331,12 +360,50 @@ static bool flush_emit(void *arg, const struct docker_framed *r)
 {
     struct docker_frame *f = arg;
 
-    return f->emit(f->arg, r);
+    if (!f->multi)
+        return f->emit(f->arg, r);
+    docker_multi_take(f->multi, r, f->emit, f->arg);
+    return true;
 }
 
 bool docker_frame_flush(struct docker_frame *f)
 {
-    return docker_join_flush(&f->join, flush_emit, f);
+    if (!docker_join_flush(&f->join, flush_emit, f))
+        return false;
+    return !f->multi || docker_frame_cut(f, ~0u);
+}
+
+bool docker_frame_cut(struct docker_frame *f, unsigned streams)
+{
+    docker_multi_cut(f->multi, streams);
+    return docker_multi_drain(f->multi, f->emit, f->arg);
+}
+
+bool docker_frame_waits(const struct docker_frame *f)
+{
+    return docker_join_waits(&f->join) ||
+           (f->multi && (docker_multi_pending(f->multi) || docker_multi_is_full(f->multi)));
+}
+
+size_t docker_frame_bytes(const struct docker_frame *f)
+{
+    return f->join.bytes + (f->multi ? docker_multi_bytes(f->multi) : 0);
+}
+
+void docker_frame_forget(struct docker_frame *f)
+{
+    docker_join_forget(&f->join);
+    if (f->multi)
+        docker_multi_forget(f->multi);
+}
+
+/* The first record of this stream that was not handed on, where events are put together. */
+static const struct docker_framed *first_waiting(const struct docker_frame *f, size_t stream)
+{
+    const struct docker_joining *s = &f->join.streams[stream];
+    const struct docker_framed *first = docker_multi_first(f->multi, stream);
+
+    return first ? first : s->open ? &s->first : NULL;
 }
 
 static bool waits(const struct docker_frame *f, const struct docker_frame_at *at, size_t stream)
@@ -348,11 +415,27 @@ static bool waits(const struct docker_frame *f, const struct docker_frame_at *at
 
 bool docker_frame_waits_in(const struct docker_frame *f, const struct docker_frame_at *at)
 {
+    for (size_t i = 0; f->multi && i < DOCKER_STREAMS; i++) {
+        const struct docker_framed *first = first_waiting(f, i);
+
+        if (first && first->source == at->source)
+            return true;
+    }
     return waits(f, at, 0) || waits(f, at, 1) || waits(f, at, 2);
 }
 
-struct docker_frame_at docker_frame_resume(const struct docker_frame *f,
-                                           const struct docker_frame_at *at)
+/* Everything up to replay_to is framed once more and not handed on. */
+static struct docker_frame_at restart(const struct docker_frame_at *at)
+{
+    return (struct docker_frame_at){
+        .source = at->source,
+        .replay_to = MAX(at->replay_to, at->offset),
+        .made = at->made,
+    };
+}
+
+static struct docker_frame_at resume_pieces(const struct docker_frame *f,
+                                            const struct docker_frame_at *at)
 {
     struct docker_frame_at from = {
         .source = at->source,
@@ -375,11 +458,50 @@ struct docker_frame_at docker_frame_resume(const struct docker_frame *f,
     return from;
 }
 
-struct docker_frame_at docker_frame_restart(const struct docker_frame_at *at)
+/* older: which streams have something that began in an older file. */
+static struct docker_frame_at resume_streams(const struct docker_frame *f,
+                                             const struct docker_frame_at *at, unsigned *older)
 {
-    return (struct docker_frame_at){
+    struct docker_frame_at from = {
         .source = at->source,
+        .offset = at->offset,
         .replay_to = MAX(at->replay_to, at->offset),
-        .made = at->made,
+        .by_stream = true,
+        .in_long_line = at->in_long_line,
+        .time_known = at->time_known,
+        .time_ns = at->time_ns,
     };
+
+    for (size_t i = 0; i < DOCKER_STREAMS; i++) {
+        const struct docker_framed *first = first_waiting(f, i);
+
+        from.from[i] = at->by_stream ? MAX(at->offset, at->from[i]) : at->offset;
+        if (*older >> i & 1) {
+            from.from[i] = 0;
+        } else if (first && first->source == at->source) {
+            from.from[i] = first->position;
+            *older |= 1u << i;
+        }
+        if (from.from[i] >= from.offset)
+            continue;
+        from.offset = from.from[i];
+        from.in_long_line = false;
+        /* The first line there is that record's own: should it have no time, it gets the same. */
+        from.time_known = from.offset && first->time_known;
+        from.time_ns = from.offset ? first->time_ns : 0;
+    }
+    return from;
+}
+
+struct docker_frame_at docker_frame_resume(const struct docker_frame *f,
+                                           const struct docker_frame_at *at, unsigned *older)
+{
+    struct docker_frame_at from;
+
+    if (f->multi && (at->by_stream || at->offset >= at->replay_to))
+        return resume_streams(f, at, older);
+    from = *older ? restart(at) : resume_pieces(f, at);
+    if (docker_frame_waits_in(f, at))
+        *older = ~0u;
+    return from;
 }

@@ -31,6 +31,8 @@ struct docker_framed {
     uint8_t text_form; /* enum text_form */
     uint8_t text_flags;
     uint8_t stream;              /* enum stream */
+    bool joined;                 /* several lines of an event */
+    bool cut;                    /* a clock ended it: to be fsynced before it is sent */
     struct json_member *members; /* of text, as struct record has them; or NULL */
     size_t n_members;
     bool members_duplicate;

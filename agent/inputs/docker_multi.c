@@ -237,8 +237,7 @@ void docker_multi_take(struct docker_multi *m, const struct docker_framed *r, do
         hand_on(m, r, emit, arg);
         return;
     }
-    if (multiline_continues(&m->rule, &state, r->text, escaped,
-                            was_open ? gap(&p->unit, r) : 0)) {
+    if (multiline_continues(&m->rule, &state, r->text, escaped, was_open ? gap(&p->unit, r) : 0)) {
         if (fits(&p->unit, r->text)) {
             p->state = state;
             p->grown++;

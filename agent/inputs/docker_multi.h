@@ -10,11 +10,11 @@
  *   framed anew from there with nothing pending, the lines make the same records again. What a cut
  *   has ended lies before it, and the line behind the cut begins a record, now and after every
  *   restart;
- *   a record that a cut ended, and the position behind it, go into the buffer in one commit, and the
- *   record is not sent before that is fsynced (`cut`): a power cut loses both or neither. Lost, it
- *   was not sent, and may well grow by the lines that came since;
- *   streams are cut one by one: each has a position of its own, so that nothing of the others need
- *   end with it, nor a line of which pieces are still to come.
+ *   a record that a cut ended, and the position behind it, go into the buffer in one commit, and
+ * the record is not sent before that is fsynced (`cut`): a power cut loses both or neither. Lost,
+ * it was not sent, and may well grow by the lines that came since; streams are cut one by one: each
+ * has a position of its own, so that nothing of the others need end with it, nor a line of which
+ * pieces are still to come.
  *
  * Nothing is refused half-way: a line goes in whole, and what cannot be handed on waits in a queue.
  * One thread.

@@ -65,7 +65,7 @@ static void save_file(struct tail_log *log, struct tail_file *f, const struct do
  * newer files begin at their beginning while something waits in an older one. */
 void tail_files_save(struct tail_log *log)
 {
-    bool older_waits = false;
+    unsigned older = 0;
 
     if (!log->has_own_entry) {
         char seen[TAIL_POSITION_BYTES];
@@ -79,15 +79,13 @@ void tail_files_save(struct tail_log *log)
 
         if (!f->identified)
             continue;
-        from =
-            older_waits ? docker_frame_restart(&f->at) : docker_frame_resume(&log->frame, &f->at);
-        older_waits |= docker_frame_waits_in(&log->frame, &f->at);
+        from = docker_frame_resume(&log->frame, &f->at, &older);
         /* While records are made once more, the entry of the earlier life holds. */
         if (f->at.offset >= f->at.replay_to && (f->at.offset || f->has_entry || f->complete))
             save_file(log, f, &from);
     }
     /* What was truncated while a record that began in it waited. */
-    for (struct tail_file *f = log->known; f && !older_waits; f = f->next) {
+    for (struct tail_file *f = log->known; f && !older; f = f->next) {
         if (!f->superseded || f->settled || !f->has_entry ||
             docker_frame_waits_in(&log->frame, &f->at))
             continue;

@@ -199,13 +199,11 @@ static bool is_better(const struct tail_log *a, const struct tail_log *b)
 /* Forgets the unfinished lines of c: they are read again when there is more of them. */
 static void set_back(struct tail_log *log)
 {
-    bool older_waits = false;
+    unsigned older = 0;
 
     for (struct tail_file *f = log->files; f; f = f->next) {
-        struct docker_frame_at from =
-            older_waits ? docker_frame_restart(&f->at) : docker_frame_resume(&log->frame, &f->at);
+        struct docker_frame_at from = docker_frame_resume(&log->frame, &f->at, &older);
 
-        older_waits |= docker_frame_waits_in(&log->frame, &f->at);
         if (from.offset == f->at.offset)
             continue;
         f->at = from;

@@ -179,13 +179,13 @@ static void test_last_piece_waits_for_the_end(void **state)
     assert_true(docker_frame_run(&frame, &at, strbuf_bytes(&b), false));
     assert_int_equal(kept.n, 0);
     assert_true(docker_frame_waits_in(&frame, &at));
-    from = docker_frame_resume(&frame, &at);
+    from = docker_frame_resume(&frame, &at, &(unsigned){0});
     assert_int_equal(from.offset, 0);
     assert_int_equal(from.replay_to, b.n);
     assert_true(docker_frame_flush(&frame));
     assert_int_equal(kept.n, 1);
     assert_int_equal(kept.list[0].n, 16384);
-    from = docker_frame_resume(&frame, &at);
+    from = docker_frame_resume(&frame, &at, &(unsigned){0});
     assert_int_equal(from.offset, b.n);
     frames_fini(&kept);
     strbuf_fini(&b);

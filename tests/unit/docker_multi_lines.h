@@ -1,0 +1,108 @@
+/*
+ * Docker's log of lines that are written down shortly: the first byte of a line says how it came,
+ * the rest is its text.
+ */
+#ifndef BARGE_TEST_DOCKER_MULTI_LINES_H
+#define BARGE_TEST_DOCKER_MULTI_LINES_H
+
+#include "tests/unit/docker_frames.h"
+
+#include "agent/base/hash.h"
+#include "agent/base/strbuf.h"
+#include "parsers/docker_line.h"
+#include "parsers/json.h"
+#include "parsers/timestamp.h"
+
+#define MULTI_LINES_T0 1795405154000000000
+#define MULTI_LINES_MOST_PIECES 4
+
+/* Bits of a line's first byte; bits 1 and 2 say how long after the one before it. */
+enum { MULTI_STDERR = 1, MULTI_NOT_DOCKER = 8, MULTI_PIECE = 16, MULTI_ODD_TIME = 32 };
+
+static inline void multi_line_add(struct strbuf *b, struct bytes text, const char *end,
+                                  unsigned how, int64_t ns)
+{
+    char time[TIMESTAMP_TEXT_MAX + 1];
+    bool repaired;
+
+    strbuf_add_str(b, "{\"log\":\"");
+    b->n += json_escape(text, strbuf_room(b, 6 * text.n + 32), &repaired);
+    time[timestamp_format(ns, time)] = '\0';
+    strbuf_printf(b, "%s\",\"stream\":\"%s\",\"time\":\"%s\"}\n", end,
+                  how & MULTI_STDERR ? "stderr" : "stdout", how & MULTI_ODD_TIME ? "?" : time);
+}
+
+/* Returns where the second file begins: at the line of that number, if there is one; 0. */
+static inline size_t multi_lines_add(struct strbuf *b, struct bytes lines, unsigned second)
+{
+    static const int64_t steps_ms[] = {0, 50, 300, 1500};
+    int64_t ns = MULTI_LINES_T0;
+    size_t at = 0, begins = 0;
+    unsigned pieces = 0;
+
+    for (unsigned i = 0; at < lines.n; i++) {
+        const char *p = lines.p + at, *nl = memchr(p, '\n', lines.n - at);
+        size_t n = nl ? (size_t)(nl - p) : lines.n - at;
+        unsigned how = n ? (unsigned char)p[0] : 0;
+        struct bytes text = n ? bytes_of(p + 1, n - 1) : BYTES_LITERAL("");
+
+        if (i == second && i)
+            begins = b->n;
+        ns += steps_ms[how >> 1 & 3] * 1000000;
+        if (how & MULTI_NOT_DOCKER) {
+            strbuf_add_bytes(b, text);
+            strbuf_add_char(b, '\n');
+        } else if ((how & MULTI_PIECE) && pieces++ < MULTI_LINES_MOST_PIECES) {
+            char *piece = base_alloc(DOCKER_PIECE_BYTES);
+
+            memset(piece, ' ', DOCKER_PIECE_BYTES);
+            memcpy(piece, text.p, MIN(text.n, (size_t)DOCKER_PIECE_BYTES));
+            multi_line_add(b, bytes_of(piece, DOCKER_PIECE_BYTES), "", how, ns);
+            free(piece);
+        } else {
+            multi_line_add(b, text, "\\n", how, ns);
+        }
+        at += n + 1;
+    }
+    return begins;
+}
+
+/* What of a file is in no record, or twice: sums up the lines' texts in any order, and those of the
+ * records, cut at their line ends. */
+static inline uint64_t multi_lines_sum(uint64_t sum, struct bytes text)
+{
+    size_t at = 0;
+
+    for (size_t i = 0; i + 1 < text.n;) {
+        if (text.p[i] == '\\' && text.p[i + 1] == 'n') {
+            sum += hash_64(7, text.p + at, i - at);
+            at = i + 2;
+        }
+        i += text.p[i] == '\\' ? 2 : 1;
+    }
+    return sum + hash_64(7, text.p + at, text.n - at);
+}
+
+/* Whether each Docker line's text is in the records once. Says nothing (true) where there are lines
+ * that are not Docker's, or pieces. */
+static inline bool multi_lines_all_there(struct bytes file, const struct frames *f)
+{
+    uint64_t lines = 0, records = 0;
+    size_t at = 0;
+
+    while (at < file.n) {
+        const char *nl = memchr(file.p + at, '\n', file.n - at);
+        struct bytes line = bytes_of(file.p + at, (size_t)(nl - file.p) - at);
+        struct docker_line l;
+
+        if (!docker_line_parse(line, &l) || !l.ends_line)
+            return true;
+        lines += hash_64(7, l.log.p, l.log.n);
+        at += line.n + 1;
+    }
+    for (size_t i = 0; i < f->n; i++)
+        records = multi_lines_sum(records, bytes_of(f->text + f->list[i].at, f->list[i].n));
+    return lines == records;
+}
+
+#endif
