@@ -32,7 +32,7 @@ static const struct opening openings[] = {
     {"---> ", MULTILINE_DOTNET, CAUSE},
     {"--- End of ", MULTILINE_DOTNET, FRAME},
     {"Traceback (most recent call last):", MULTILINE_PYTHON, TRACEBACK},
-    {"+ Exception Group Traceback (most recent call last):", MULTILINE_PYTHON, TRACEBACK},
+    {"+ Exception Group Traceback (most recent call last):", MULTILINE_PYTHON, FRAME},
     {"goroutine ", MULTILINE_GO, GOROUTINE},
     {"panic: ", MULTILINE_GO, PANIC},
     {"fatal error: ", MULTILINE_GO, PANIC},
@@ -189,6 +189,12 @@ static size_t exception_line(struct bytes s)
     return n + 2 < s.n && s.p[n] == ' ' && s.p[n + 1] == '(' && s.p[n + 2] == '0' ? n : 0;
 }
 
+/* Whether the n bytes of a name say more than the class: Node's errors stand by themselves. */
+static bool is_qualified(struct bytes s, size_t n)
+{
+    return n && (memchr(s.p, '.', n) || memchr(s.p, '$', n));
+}
+
 /* "at java.base/x.Y.z(Z.java:1)", "at X.Y.z(String s) in /x.cs:line 1", "at /app/x.js:1:2", "at
  * async x (…)". */
 static bool is_frame(struct bytes s)
@@ -236,7 +242,7 @@ static enum kind kind_behind_indent(unsigned languages, struct bytes s, bool ind
             return FRAME;
         if (is_more(s))
             return FRAME;
-        if (!indented && exception_line(s))
+        if (!indented && is_qualified(s, exception_line(s)))
             return EXCEPTION;
     }
     if (indented && (languages & MULTILINE_PYTHON) && begins(s, "File \""))
@@ -371,7 +377,9 @@ static bool is_continued(struct multiline_state *st, struct bytes s, enum kind k
         return true;
     if (st->place && python_continues(st, s, kind))
         return true;
-    if (st->go && (kind == BLANK || go_goes_on(s)))
+    if (kind == BLANK)
+        return st->trace;
+    if (st->go && go_goes_on(s))
         return true;
     if (kind == EXCEPTION || kind == TRACEBACK || kind == GOROUTINE)
         return !st->trace && gap_ns <= MULTILINE_TOGETHER_NS;
@@ -467,36 +475,25 @@ bool multiline_continues(const struct multiline_rule *rule, struct multiline_sta
 /* ---- parts ---- */
 
 struct line {
-    struct bytes text; /* escaped */
-    size_t at;         /* offset in the whole */
+    struct bytes text;
+    size_t at; /* offset in the whole */
 };
 
 /* The line that begins at *at, which moves behind its line feed. false: there is none. */
 static bool next_line(struct bytes text, size_t *at, struct line *line)
 {
-    size_t i = *at;
+    const char *nl;
 
-    if (i > text.n)
+    if (*at > text.n)
         return false;
-    line->at = i;
-    while (i < text.n) {
-        const char *slash = memchr(text.p + i, '\\', text.n - i);
-
-        i = slash ? (size_t)(slash - text.p) : text.n;
-        if (i + 1 < text.n && text.p[i + 1] == 'n') {
-            line->text = bytes_of(text.p + line->at, i - line->at);
-            *at = i + 2;
-            return true;
-        }
-        i = MIN(i + 2, text.n);
-    }
-    line->text = bytes_of(text.p + line->at, text.n - line->at);
-    *at = text.n + 1;
+    line->at = *at;
+    nl = memchr(text.p + *at, '\n', text.n - *at);
+    line->text = bytes_of(text.p + *at, (nl ? (size_t)(nl - text.p) : text.n) - *at);
+    *at += line->text.n + 1;
     return true;
 }
 
-/* "type: what it says" at the beginning of escaped s; n: bytes of the type. Names have no escapes.
- */
+/* "type: what it says" at the beginning of s; n: bytes of the type. */
 static void take_exception(struct bytes s, size_t n, struct multiline_parts *parts)
 {
     parts->type = bytes_of(s.p, n);
@@ -547,15 +544,9 @@ static void take_opening(struct bytes s, enum kind kind, struct multiline_parts 
 
 static struct bytes without_blank_end(struct bytes s)
 {
-    for (;;) {
-        if (s.n >= 2 && s.p[s.n - 2] == '\\' && (s.p[s.n - 1] == 'n' || s.p[s.n - 1] == 'r') &&
-            !(s.n >= 3 && s.p[s.n - 3] == '\\'))
-            s.n -= 2;
-        else if (s.n && s.p[s.n - 1] == ' ')
-            s.n--;
-        else
-            return s;
-    }
+    while (s.n && (is_blank(s.p[s.n - 1]) || s.p[s.n - 1] == '\n'))
+        s.n--;
+    return s;
 }
 
 struct cutting {
@@ -569,8 +560,7 @@ struct cutting {
 
 static void cut_line(struct cutting *c, const struct line *line, struct multiline_parts *parts)
 {
-    char room[MULTILINE_LOOK_BYTES];
-    struct bytes s = line->text.n ? look(line->text, true, room) : bytes_of("", 0);
+    struct bytes s = bytes_of(line->text.p, MIN(line->text.n, (size_t)MULTILINE_LOOK_BYTES));
     enum kind kind = kind_of(c->languages, s);
 
     if (c->found) {
@@ -615,7 +605,7 @@ void multiline_cut(const struct multiline_rule *rule, struct bytes text,
     }
     parts->stack = without_blank_end(behind(text, c.stack));
     if (c.stack)
-        parts->message = bytes_of(text.p, c.stack - 2);
+        parts->message = bytes_of(text.p, c.stack - 1);
     else
         parts->message = c.closing.p ? c.closing : first.text;
 }

@@ -6,7 +6,7 @@
  * The built-in rules, for Java, Python, Go and .NET (and Node, whose frames look like Java's), as
  * `auto` all of them:
  *
- *   an indented line continues the line before it;
+ *   an indented line continues the line before it, a blank one a trace;
  *   so do "at x.y(z)", "Caused by: …", "Suppressed: …", "... 3 more", "--- End of …";
  *   what opens a trace ("a.b.SomeException: …", "Traceback (most recent call last):",
  *   "goroutine 1 [running]:") continues a line without a trace that was written together with it
@@ -74,9 +74,9 @@ struct multiline_parts {
     struct bytes error; /* what it says; may be none though there is a type */
 };
 
-/* text: the inside of a JSON string, its lines joined by the escape \n. The message is what stands
- * before the trace; when nothing does, the trace's first line (Python: its last, which is the one
- * that says something). A rule without languages has no traces: all is message. */
+/* text: the lines as they were written, line feeds between them; not empty. The message is what
+ * stands before the trace; when nothing does, the trace's first line (Python: its last, which is
+ * the one that says something). A rule without languages has no traces: all is message. */
 void multiline_cut(const struct multiline_rule *rule, struct bytes text,
                    struct multiline_parts *parts);
 
