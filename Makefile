@@ -13,6 +13,7 @@ NODES     ?= elasticsearch-8.19 opensearch-2.19
 PYTEST_ARGS  ?=
 SEED         ?= 1
 SOAK_ARGS    ?=
+BENCH_ARGS   ?=
 JOBS         ?= 4  # integration tests at a time: they wait more than they work
 
 PACKAGES  := zlib libcurl yajl yaml-0.1 libmicrohttpd libseccomp libpcre2-8
@@ -105,6 +106,9 @@ PARALLEL = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 $(BUILD)/%.o: %.c $(BUILD)/flags | check-deps
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+# What a node or Kibana is sent is what lies under conf/.
+$(BUILD)/outputs/elasticsearch/es_files.o: $(wildcard conf/elasticsearch/*.json conf/kibana/*.ndjson)
 
 # Changes when the compiler or its flags do, so that nothing is linked from two kinds of objects.
 FLAGS_NOW = $(CC) $(OPT) $(CFLAGS) $(SANITIZE) $(LDFLAGS) $(WERROR)
@@ -212,6 +216,11 @@ bench: deps-bench ## throughput, CPU, memory, instructions per event beside the 
 bench-gelf: deps-bench ## GELF datagrams per second and their drops
 	@$(MAKE) --no-print-directory all $(BENCH_BINS)
 	$(PYTHON) -B tests/bench/run.py --build $(BUILD) gelf
+
+.PHONY: bench-index
+bench-index: deps-nodes ## disk and CPU of a real node under barge's index template beside Logstash's (NODES=…; half an hour)
+	@$(MAKE) --no-print-directory all
+	$(PYTHON) -B tests/bench/index.py --build $(BUILD) --nodes "$(NODES)" $(BENCH_ARGS)
 
 .PHONY: demo
 demo: deps ## a gateway and two services become documents, without Docker or Elasticsearch (ES=http://localhost:9200 fills that)

@@ -10,10 +10,19 @@
 #include "agent/buffer/buffer.h"
 #include "agent/config/config.h"
 
+/* Own figures, for an output that can index them. */
+struct output_figures {
+    void (*fill)(void *arg); /* brings base/metrics up to date; any thread */
+    void *arg;
+    const char *host; /* our own name, as in the documents; outlives the output */
+};
+
 struct output_options {
     const struct config *config; /* outlives the output; the output reads config->elasticsearch or
-                                    ->file, ->dead_letters, ->data_dir */
+                                    ->file, ->dead_letters, ->data_dir, ->setup, ->retention,
+                                    ->self_index */
     struct buffer *buffer;       /* outlives the output; the output is its reader */
+    const struct output_figures *figures; /* outlives the output; NULL: none to be had */
 };
 
 /* One kind of output. */

@@ -66,6 +66,20 @@ static const struct command commands[] = {
      .takes_config = true,
      .max_rest = SIZE_MAX,
      .fn = command_replay},
+    {.name = "setup",
+     .usage = "[-c FILE] [--kibana URL [--overwrite]] [--prune] [--dry-run]",
+     .help = "puts index template, retention and Kibana's dashboards in place; says what it did, "
+             "and leaves what somebody else made",
+     .details =
+         "    --kibana URL   import data views, saved searches and dashboards, too\n"
+         "    --overwrite    … over those that are there and were changed\n"
+         "    --prune        instead, delete daily indices older than retention, by name: for "
+         "nodes that\n"
+         "                   cannot do it themselves\n"
+         "    --dry-run      only say what would be done\n",
+     .takes_config = true,
+     .options = "kibana= overwrite prune dry-run",
+     .fn = command_setup},
     {.name = "help",
      .usage = "[COMMAND]",
      .help = "this, or one command's part of it",

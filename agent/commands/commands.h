@@ -58,5 +58,6 @@ int command_status(const struct arguments *a);
 int command_buffer(const struct arguments *a);
 int command_replay(const struct arguments *a);
 int command_trace(const struct arguments *a);
+int command_setup(const struct arguments *a);
 
 #endif

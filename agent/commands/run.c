@@ -52,6 +52,8 @@ struct agent {
     const struct output_kind_ops *output_ops;
     pthread_mutex_t output_lock;
     void *output; /* under output_lock: the buffer wakes it from two threads */
+    struct output_figures figures;
+    char host[256]; /* our name, as documents have it */
     struct docker_holder *holder;
     struct docker_input *docker;
     struct gelf_input *gelf;
@@ -438,10 +440,10 @@ static int open_pipeline(struct agent *a, struct error *e)
 {
     const struct config *c = a->config;
     bool to_file = c->output_kind == OUTPUT_FILE;
-    char host[256];
 
-    host_name(&c->enrich, host, sizeof host);
-    a->encoder = encoder_create(&c->enrich, bytes_str(host), e);
+    host_name(&c->enrich, a->host, sizeof a->host);
+    a->figures = (struct output_figures){fill_figures, a, a->host};
+    a->encoder = encoder_create(&c->enrich, bytes_str(a->host), e);
     if (!a->encoder)
         return -1;
     a->formats = formats_create(c->parsers, e);
@@ -499,8 +501,9 @@ static int start_output(struct agent *a, struct error *e)
     void *output;
 
     a->output_ops = output_kinds[a->config->output_kind];
-    output =
-        a->output_ops->start(&(struct output_options){.config = a->config, .buffer = a->buffer}, e);
+    output = a->output_ops->start(
+        &(struct output_options){.config = a->config, .buffer = a->buffer, .figures = &a->figures},
+        e);
     if (!output)
         return -1;
     set_output(a, output);

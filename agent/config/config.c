@@ -1059,6 +1059,15 @@ void config_refuse(const struct config *c, const char *text, struct config_probl
     config_problem_add(problems, p.line, p.column, "%s", text);
 }
 
+uint64_t config_retention_ms(const struct config *c)
+{
+    uint64_t ms = 0;
+
+    if (c->retention[0] != '\0' && config_value_duration(c->retention, &ms, NULL) < 0)
+        ASSERT(false); /* it was checked when it was read */
+    return ms;
+}
+
 void config_problems_fini(struct config_problems *problems)
 {
     free(problems->list);

@@ -130,7 +130,8 @@ struct config {
     struct file_settings file;
     struct trace_settings trace;
     bool setup;
-    char *retention;
+    char *retention; /* a duration, see config_retention_ms, or "" */
+    bool self_index;
     char *status_listen; /* "host:port", "" off */
     enum log_level log_level;
     enum log_format log_format;
@@ -162,6 +163,8 @@ bool config_check_files(const struct config *c, struct config_problems *problems
  * of problems, set anew. */
 void config_refuse(const struct config *c, const char *text, struct config_problems *problems);
 void config_problems_fini(struct config_problems *problems);
+/* 0: for ever. */
+uint64_t config_retention_ms(const struct config *c);
 void config_free(struct config *c);
 
 struct strbuf;

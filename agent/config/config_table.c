@@ -143,8 +143,13 @@ const struct setting config_table[] = {
      "one file a day by event time, UTC; one document a line",
      .check = config_value_check_file_path),
 
-    SETTING("setup", SET_BOOL, AT(setup), "true", "put the index template in place", .later = true),
-    SETTING("retention", SET_STRING, AT(retention), "", "a lifecycle policy", .later = true),
+    SETTING("setup", SET_BOOL, AT(setup), "true",
+     "put the index template in place at start; never over an operator's own"),
+    SETTING("retention", SET_STRING, AT(retention), "",
+     "30d: a lifecycle policy that deletes daily indices of that age; \"\": kept for ever",
+     .check = config_value_check_retention),
+    SETTING("self_index", SET_BOOL, AT(self_index), "false",
+     "index the agent's own figures once a minute, in barge-figures-YYYY.MM.dd"),
 
     SETTING("trace.hosts", SET_MASKED_LIST, AT(trace.hosts), "",
      "nodes that `barge trace` asks; none: those of the output", .check = config_value_check_url),

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#define DAY_MS 86400000u
 #define NAME_MAX_BYTES                                                                             \
     255 /* of an index name, and of a path that takes its place in the buffer                      \
          */
@@ -332,6 +333,17 @@ int config_value_check_index(const char *text, struct error *why)
         rc = check_index_literal(text, strbuf_bytes(&literal), length, why);
     strbuf_fini(&literal);
     return rc;
+}
+
+int config_value_check_retention(const char *text, struct error *why)
+{
+    uint64_t ms;
+
+    if (text[0] == '\0')
+        return 0;
+    if (config_value_duration(text, &ms, why) < 0 || ms < DAY_MS)
+        return error_set(why, "\"%.60s\" is no duration of at least a day, like 30d", text);
+    return 0;
 }
 
 int config_value_check_file_path(const char *text, struct error *why)

@@ -37,6 +37,8 @@ int config_value_check_proxy(const char *text, struct error *why);
 /* Logstash's pattern, legal for Elasticsearch (its "Create index API" page has the rules) once
  * expanded. */
 int config_value_check_index(const char *text, struct error *why);
+/* "", or a duration of at least a day. */
+int config_value_check_retention(const char *text, struct error *why);
 /* A file's path with date parts only. */
 int config_value_check_file_path(const char *text, struct error *why);
 /* A field's name, dotted for nested ones. */

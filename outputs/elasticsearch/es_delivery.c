@@ -287,16 +287,32 @@ static struct es_host *next_host(struct es *es, uint64_t now_ms, struct work *w,
     return NULL;
 }
 
+/* The first record makes its index, and the index template should be there by then. While no host
+ * may be asked anyhow, there is no need to ask for that either; and a stop waits for no template.
+ */
+static bool held_up(struct es *es, uint64_t now_ms, uint64_t *due_ms)
+{
+    uint64_t host_due_ms;
+
+    return es->ok_count == 0 && !atomic_load(&es->stop) &&
+           es_hosts_pick(&es->hosts, now_ms, true, &host_due_ms) != NULL &&
+           !es_chores_allow(es->chores, now_ms, due_ms);
+}
+
 static uint64_t send_all(struct es *es, uint64_t now_ms)
 {
     uint64_t due_ms = FOREVER;
     struct es_host *host;
     struct work w;
 
+    if (es->chores != NULL && held_up(es, now_ms, &due_ms))
+        return due_ms;
     while ((host = next_host(es, now_ms, &w, &due_ms)) != NULL) {
         if (w.batch != NULL)
             w.batch->sent_ms = now_ms;
         es_hosts_send(&es->hosts, host, w.body, w.batch, w.lane, now_ms);
+        if (es->chores != NULL)
+            es_chores_sent(es->chores);
     }
     return due_ms;
 }
@@ -577,6 +593,13 @@ static void on_body_done(void *arg, struct es_body *body)
     es_give_body(arg, body);
 }
 
+static void on_chore(void *arg)
+{
+    struct es *es = arg;
+
+    es_hosts_wake(&es->hosts);
+}
+
 static void on_ended(void *arg, struct es_request *r)
 {
     es_outcome(arg, r);
@@ -617,6 +640,7 @@ static void take_up_parked(struct es *es)
 
 static void destroy(struct es *es)
 {
+    es_chores_stop(es->chores);
     es_hosts_fini(&es->hosts);
     if (es->dead != NULL)
         dead_letters_close(es->dead);
@@ -666,6 +690,10 @@ static void *es_start(const struct output_options *o, struct error *e)
     es->refused_bytes = UINT64_MAX;
     es->bodies_max = MAX(2, MIN(BODIES_BYTES / es->settings->batch_bytes, ARRAY_LEN(es->bodies)));
     atomic_store(&es->deadline_ms, FOREVER);
+    if (es_chores_start(o, on_chore, es, &es->chores, e) != 0) {
+        destroy(es);
+        return NULL;
+    }
     if (pthread_create(&es->thread, NULL, run, es) != 0) {
         error_set(e, "cannot start the delivery thread");
         destroy(es);

@@ -13,6 +13,7 @@
 
 #include "outputs/dead_letters.h"
 #include "outputs/elasticsearch/es_batch.h"
+#include "outputs/elasticsearch/es_chores.h"
 #include "outputs/elasticsearch/es_fold.h"
 #include "outputs/elasticsearch/es_frontier.h"
 #include "outputs/elasticsearch/es_host.h"
@@ -43,6 +44,7 @@ struct es {
     struct es_frontier frontier;
     struct es_lanes lanes;
     struct es_fold fold;
+    struct es_chores *chores; /* owned; NULL: none */
 
     pthread_t thread;
     atomic_bool stop, reload;

@@ -298,4 +298,5 @@ def main():
         bench.table(per_event, plain, packed)
 
 
-main()
+if __name__ == "__main__":
+    main()

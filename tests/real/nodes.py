@@ -147,6 +147,7 @@ class Node:
     """One node. security: a scripted_elastic.TestAuthority: TLS with its certificate, users, passwords (zip form only)."""
 
     PASSWORD = "correct-horse-9"
+    timeout_s = 30  # of a request
 
     def __init__(self, name, security=None, heap="384m"):
         self.name, self.security, self.heap = name, security, heap
@@ -278,7 +279,7 @@ class Node:
             headers["Authorization"] = "Basic " + base64.b64encode(":".join(user).encode()).decode()
         context = ssl.create_default_context(cafile=self.security.ca_file) if self.security else None
         asked = urllib.request.Request(self.url + path, data=data, headers=headers, method=method)
-        with urllib.request.urlopen(asked, timeout=30, context=context) as answer:
+        with urllib.request.urlopen(asked, timeout=self.timeout_s, context=context) as answer:
             text = answer.read()
         return json.loads(text) if text else {}
 

@@ -347,7 +347,11 @@ static const struct {
     {"output: {file: {path: 'a/%{service.name}'}}", 1, 23, "%{service.name} is not known here"},
     /* what is not built yet */
     {"inputs:\n  files:\n    - {paths: [/a], service: b}", 3, 5, "does not have it yet"},
-    {"retention: 30d", 1, 12, "does not have it yet"},
+    {"retention: 30", 1, 12, "no duration of at least a day"},
+    {"retention: 12h", 1, 12, "no duration of at least a day"},
+    {"retention: for ever", 1, 12, "like 30d"},
+    {"self_index: maybe", 1, 13, "true"},
+    {"setup: [true]", 1, 8, ""},
     {"inputs: {kubernetes: {pods: /other}}", 1, 29, "does not have it yet"},
     /* the environment */
     {"data_dir: ${BARGE_TEST_NONE}", 1, 11, "the environment has no BARGE_TEST_NONE"},
