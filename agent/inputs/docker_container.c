@@ -87,8 +87,8 @@ struct docker_container *docker_container_create(struct tail_shared *s, const ch
     c->log.name = c->hex;
     c->log.frame.emit = emit;
     c->log.hold_until_ms = s->now_ms + DOCKER_CONFIG_WAIT_MS;
-    make_origin(c);
     tail_log_init(&c->log, s);
+    make_origin(c);
     return c;
 }
 
