@@ -77,6 +77,8 @@ enum metric_kind { METRIC_COUNTER, METRIC_GAUGE };
     X(M_OUT_BREAKER, GAUGE, "output.breaker", "worst host: 0 closed, 1 half-open, 2 open")         \
     X(M_OUT_IN_FLIGHT, GAUGE, "output.in_flight", "requests under way")                            \
     X(M_OUT_LIMIT, GAUGE, "output.concurrency", "requests that the agent allows itself")           \
+    X(M_OUT_LATENCY, GAUGE, "output.latency_ms",                                                   \
+      "of an answer of the slowest host, on average over the last ones")                           \
     X(M_OUT_REQUESTS, COUNTER, "output.requests", "requests sent")                                 \
     X(M_OUT_FAILED, COUNTER, "output.failed_requests", "requests that failed whole")               \
     X(M_OUT_RETRIES, COUNTER, "output.retries", "records sent again")                              \
@@ -119,7 +121,7 @@ static inline uint64_t metric_get(enum metric m)
     return atomic_load_explicit(&metric_values[m], memory_order_relaxed);
 }
 
-/* What is not a number: output.last_error, output.breaker_state by host,
+/* What is not a number: output.last_error, output.hosts (the breaker of each of several),
  * inputs.docker.unreadable_containers. The text is copied (cut at 300 bytes); an empty one clears
  * it. path must be a literal. At most 64 paths. */
 void metric_text_set(const char *path, struct bytes text);

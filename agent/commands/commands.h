@@ -59,5 +59,6 @@ int command_buffer(const struct arguments *a);
 int command_replay(const struct arguments *a);
 int command_trace(const struct arguments *a);
 int command_setup(const struct arguments *a);
+int command_top(const struct arguments *a);
 
 #endif

@@ -473,24 +473,25 @@ static void advance_at_end(struct es *es)
 
 static void show_figures(struct es *es)
 {
-    static const char path[] = "output.breaker_state";
     struct strbuf text = {0};
+    double latency_ms = 0;
     enum es_breaker_state worst;
     uint64_t states = 1;
 
     metric_set(M_OUT_IN_FLIGHT, es->hosts.in_flight);
     metric_set(M_OUT_LIMIT, slots(es));
-    for (size_t i = 0; i < es->hosts.n; i++)
+    for (size_t i = 0; i < es->hosts.n; i++) {
         states = states * 3 + es->hosts.list[i].breaker.state;
+        latency_ms = MAX(latency_ms, es->hosts.list[i].latency_ms);
+    }
+    metric_set(M_OUT_LATENCY, (uint64_t)(latency_ms + 0.5));
     if (states == es->shown_states)
         return;
     es->shown_states = states;
     worst = es_hosts_worst(&es->hosts, &text);
     metric_set(M_OUT_BREAKER, worst);
-    if (es->hosts.n == 1)
-        metric_text_set(path, bytes_str(es_breaker_text(worst)));
-    else
-        metric_text_set(path, strbuf_bytes(&text));
+    if (es->hosts.n > 1) /* of one, output.breaker says it */
+        metric_text_set("output.hosts", strbuf_bytes(&text));
     strbuf_fini(&text);
 }
 

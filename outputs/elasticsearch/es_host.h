@@ -26,6 +26,7 @@ struct es_host {
     const char *name; /* of at: host:port, for logs and figures */
     struct es_breaker breaker;
     struct es_limit limit;
+    double latency_ms; /* from the end of a body to its answer: moving average, for figures alone */
     unsigned in_flight;
     /* The caller's evidence on whose fault a failure is. Each host has its own: that another one
      * answers says nothing of what this one does. */

@@ -326,6 +326,7 @@ static void good(struct es *es, struct es_request *r, uint64_t now_ms)
         log_info("host answers again", LOG_STR("host", r->host->name));
         es_hurry(es, now_ms, false);
     }
+    r->host->latency_ms += ((double)(now_ms - from) - r->host->latency_ms) / 8;
     /* Small ones of the beginning would be no measure for the large ones that follow. */
     es_limit_succeeded(&r->host->limit, (double)(now_ms - from),
                        r->batch != NULL && !es_body_bytes_grow(es) &&
