@@ -189,7 +189,7 @@ coverage: deps-test ## lines that the unit and integration tests reach, per fold
 	$(PYTHON) -B tests/lint/coverage.py $(BUILD)/coverage $(SRC)
 
 .PHONY: mutants
-mutants: deps-test ## takes each rule of tests/mutants/rules.py out and asks the unit tests (half an hour; RULE=F2 some)
+mutants: deps-test ## takes each rule of tests/mutants/rules*.py out and asks the unit tests (an hour; RULE=F2 some)
 	$(PYTHON) -B tests/mutants/run.py $(BUILD) "$(RULE)"
 
 .PHONY: fuzz

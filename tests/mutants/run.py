@@ -1,4 +1,4 @@
-"""Takes each rule of rules.py out, one at a time, and asks the tests: run.py BUILD [WORD]
+"""Takes each rule of rules.py and rules_delivery.py out, one at a time, and asks the tests: run.py BUILD [WORD]
 
 In a copy of the tree below BUILD/mutants. Prints a row for each rule: what failed without it. WORD: only rules that hold it.
 """
@@ -9,7 +9,10 @@ import shutil
 import subprocess
 import sys
 
-from rules import RULES
+import rules
+import rules_delivery
+
+RULES = rules.RULES + rules_delivery.RULES
 
 LIMIT_S = 240
 # What the make that started this was given is not meant for the one in the copy.
@@ -29,21 +32,25 @@ def copy_tree(to):
 
 
 def first_failure(tree, tests):
-    """What failed first, or None. A test is built when it is its turn."""
-    for t in tests:
+    """What failed first, or None. A test (FILE, or one case of it, FILE:CASE) is built when it is its turn."""
+    for named in tests:
+        t, _, case = named.partition(":")
+        env = {**ENVIRONMENT, "TEST_FILTER": case} if case else ENVIRONMENT
         made = subprocess.run(["make", "-s", "-j2", "OPT=-O1", "CFLAGS=-O1", "build/unit/test_" + t], cwd=tree, capture_output=True,
                               text=True, env=ENVIRONMENT)
         if made.returncode:
             return "**it does not compile** " + made.stderr[:300]
         try:
             done = subprocess.run([os.path.join(tree, "build/unit/test_" + t)], capture_output=True, text=True, errors="replace",
-                                  timeout=LIMIT_S, cwd=tree)
+                                  timeout=LIMIT_S, cwd=tree, env=env)
         except subprocess.TimeoutExpired:
             return f"test_{t}: does not end"
         if done.returncode:
             failed = re.search(r"\[  FAILED  \] (\w+)", done.stdout + done.stderr)
             begun = re.findall(r"\[ RUN      \] (\w+)", done.stdout + done.stderr)
             return f"test_{t}: " + (failed.group(1) if failed else (begun or ["?"])[-1])
+        if case and "[       OK ]" not in done.stdout + done.stderr:
+            return f"**test_{t} has no case {case}**"
     return None
 
 

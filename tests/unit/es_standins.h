@@ -221,7 +221,8 @@ struct dead_letters {
     size_t n, synced;
     atomic_size_t unparked;
     atomic_bool refuses;
-    uint64_t parked_before; /* by an earlier life */
+    atomic_uint failed_syncs, sync_fails; /* so many have failed; so many more will */
+    uint64_t parked_before;               /* by an earlier life */
     struct dead_letter_stretch kept[64];
     size_t n_kept;
     atomic_uint_fast64_t kept_records;
@@ -297,6 +298,17 @@ int dead_letters_keep(struct dead_letters *d, struct buffer *b, const struct dea
 
 int dead_letters_sync(struct dead_letters *d)
 {
+    if (d->sync_fails > 0 && d->n > d->synced) {
+        d->sync_fails--;
+        d->failed_syncs++;
+        while (d->n > d->synced) {
+            d->n--;
+            free(d->list[d->n].reason);
+            free(d->list[d->n].document);
+        }
+        errno = EIO;
+        return -1;
+    }
     d->synced = d->n;
     return 0;
 }

@@ -262,6 +262,7 @@ static void test_void_and_valid(void **state)
         {false, "{\"items\":[" OK ",{\"index\":{\"status\":201}}]}"},
         {false, "{\"items\":[" OK ",{\"create\":{\"status\":201},\"index\":{\"status\":201}}]}"},
         {false, "{\"items\":[" OK ",{\"create\":{\"status\":201},\"create\":{\"status\":201}}]}"},
+        {false, "{\"items\":[" OK ",{\"create\":{\"status\":201},\"create\":{}}]}"},
         {false, "{\"items\":[" OK ",{\"create\":{\"status\":\"201\"}}]}"},
         {false, "{\"items\":[" OK ",{\"create\":{\"status\":201.0}}]}"},
         {false, "{\"items\":[" OK ",{\"create\":{\"status\":null}}]}"},
@@ -287,6 +288,28 @@ static void test_void_and_valid(void **state)
     es_answer_fini(&a);
 }
 
+/* It ends there, before there is one item more than memory. */
+static void test_too_many_items(void **state)
+{
+    static const char *const items[] = {OK, BUSY};
+    struct es_answer a = {0};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(items); i++) {
+        struct strbuf text = {0};
+
+        strbuf_add_str(&text, "{\"items\":[");
+        for (size_t k = 0; k < 6; k++)
+            strbuf_printf(&text, "%s%s", k > 0 ? "," : "", items[i]);
+        es_answer_begin(&a, 4);
+        assert_false(es_answer_feed(&a, text.p, text.n));
+        assert_string_equal(a.wrong, "more items than were sent");
+        assert_true(a.n <= 4);
+        strbuf_fini(&text);
+    }
+    es_answer_fini(&a);
+}
+
 static void test_ceilings(void **state)
 {
     struct es_answer a = {0};
@@ -300,6 +323,11 @@ static void test_ceilings(void **state)
     for (size_t i = 0; i < 100000; i++)
         strbuf_add_str(&text, "xxxxxxxxxx");
     assert_false(es_answer_feed(&a, text.p, text.n));
+    /* One text is no answer however many items there are. */
+    es_answer_begin(&a, expected);
+    for (size_t at = 0; at + 1000 <= text.n && es_answer_feed(&a, text.p + at, 1000); at += 1000)
+        ;
+    assert_string_equal(a.wrong, "a string that is too long");
     /* Deep. */
     strbuf_clear(&text);
     strbuf_add_str(&text, "{\"a\":");
@@ -354,10 +382,15 @@ static void test_whole_errors(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_mixed),    cmocka_unit_test(test_random_order),
-        cmocka_unit_test(test_ids),      cmocka_unit_test(test_noops_and_failure_store),
-        cmocka_unit_test(test_cut_off),  cmocka_unit_test(test_void_and_valid),
-        cmocka_unit_test(test_ceilings), cmocka_unit_test(test_whole_errors),
+        cmocka_unit_test(test_mixed),
+        cmocka_unit_test(test_random_order),
+        cmocka_unit_test(test_ids),
+        cmocka_unit_test(test_noops_and_failure_store),
+        cmocka_unit_test(test_cut_off),
+        cmocka_unit_test(test_void_and_valid),
+        cmocka_unit_test(test_too_many_items),
+        cmocka_unit_test(test_ceilings),
+        cmocka_unit_test(test_whole_errors),
     };
 
     return cmocka_run_group_tests_name("es_answer", tests, NULL, NULL);

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #define STAGE_CLOCK
+#include "outputs/elasticsearch/es_breaker.h"
 #include "tests/unit/es_stage.h"
 
 #define MINUTE 60000u
@@ -110,6 +111,7 @@ static void test_a_proxy_that_refuses_everything(void **state)
         put(f, 0, 8, "a-1", "");
         start(f);
         UNTIL_EACH(f, f->server.requests >= 60, stage_jump(MINUTE / 2));
+        UNTIL(f, metric_get(M_OUT_BREAKER) == ES_BREAKER_OPEN);
         assert_int_equal(letters.n, 0);
         assert_false(reached(f, 1));
         atomic_store(&well, true);
@@ -125,6 +127,34 @@ static void test_a_proxy_that_refuses_everything(void **state)
         tear_down(state);
         set_up(state);
     }
+}
+
+static struct server_reply refuse_50(struct server *s, const struct server_request *r)
+{
+    (void)s;
+    if (atomic_load(&well) && !holds(r, 50))
+        return (struct server_reply){0};
+    return (struct server_reply){.status = 400, .body = ILLEGAL_400};
+}
+
+/* After one that refused everything a single record that is refused is found as ever. */
+static void test_a_host_is_trusted_again(void **state)
+{
+    static const int except[] = {50, -1};
+    struct fixture *f = *state;
+
+    atomic_store(&well, false);
+    f->server.on_request = refuse_50;
+    put(f, 0, 8, "a-1", "");
+    start(f);
+    UNTIL_EACH(f, f->server.requests >= 30, stage_jump(MINUTE / 2));
+    atomic_store(&well, true);
+    UNTIL_EACH(f, reached(f, 8), stage_jump(MINUTE / 2));
+    put(f, 8, 92, "a-1", "");
+    UNTIL_EACH(f, reached(f, 100), stage_jump(200));
+    finish(f);
+    check_store(f, 100, except);
+    check_books(f, 99, 0, 1);
 }
 
 /* ---- killed again and again ---- */
@@ -302,10 +332,10 @@ static unsigned start_with_7_alone(struct fixture *f)
     atomic_store(&alone, 0);
     atomic_store(&with_7, 0);
     failed_before = metric_get(M_OUT_FAILED);
-    f->config.elasticsearch.timeout_ms = 100;
     f->config.elasticsearch.max_in_flight = 1;
     f->server.on_request = not_7;
-    f->server.script = &rejections[0];
+    /* What a proxy says of a node that hangs: the same, and sooner. */
+    f->server.script = &rejections[2];
     put(f, 7, 1, "a-1", "");
     start(f);
     UNTIL(f, alone >= 1 && at_rest());
@@ -363,6 +393,7 @@ static void test_a_node_that_hangs_condemns_nothing(void **state)
     struct fixture *f = *state;
 
     atomic_store(&nobody, false);
+    f->config.elasticsearch.timeout_ms = 100;
     start_with_7_alone(f);
     f->server.on_request = nobody_or_not_7;
     atomic_store(&nobody, true);
@@ -618,6 +649,247 @@ static void test_a_closed_index_costs_the_others_nothing(void **state)
     assert_true(requests_b[1] <= requests_b[0] + requests_b[0] / 10 + 1);
 }
 
+static unsigned most_a;
+
+static struct server_reply count_a(struct server *s, const struct server_request *r)
+{
+    unsigned a = 0;
+
+    (void)s;
+    for (size_t i = 0; i < r->n; i++)
+        a += r->items[i].index.p[0] == 'a';
+    most_a = MAX(most_a, a);
+    return (struct server_reply){0};
+}
+
+/* Its lane, once it has one. */
+static void until_a_has_a_lane(struct fixture *f)
+{
+    atomic_store(&well, false);
+    f->server.on_request = count_a;
+    f->server.on_item = closed_a;
+    put(f, 0, 100, "a-1", "");
+    put(f, 100, 100, "b-1", "");
+    start(f);
+    UNTIL(f, f->server.created == 100);
+    pthread_mutex_lock(&f->server.lock);
+    most_a = 0;
+    pthread_mutex_unlock(&f->server.lock);
+}
+
+static void test_a_lane_is_tried_with_one_record(void **state)
+{
+    struct fixture *f = *state;
+    unsigned requests;
+
+    until_a_has_a_lane(f);
+    requests = f->server.requests;
+    UNTIL_EACH(f, f->server.requests >= requests + 5, stage_jump(500));
+    pthread_mutex_lock(&f->server.lock);
+    assert_int_equal(most_a, 1);
+    pthread_mutex_unlock(&f->server.lock);
+    atomic_store(&well, true);
+    UNTIL_EACH(f, reached(f, 200), stage_jump(500));
+    finish(f);
+    check_store(f, 200, NULL);
+}
+
+static void test_the_end_does_not_wait_for_a_lane(void **state)
+{
+    struct fixture *f = *state;
+    unsigned requests;
+    uint64_t began;
+
+    until_a_has_a_lane(f);
+    /* Until it is tried every half minute or so. */
+    requests = f->server.requests;
+    UNTIL_EACH(f, f->server.requests >= requests + 12, stage_jump(5000));
+    began = stage_now_ms();
+    output_elasticsearch.stop(f->output, 60000);
+    f->output = NULL;
+    assert_true(stage_now_ms() - began < 5000);
+    assert_int_equal(f->buffer->frontier.seq, 0);
+}
+
+static struct server_reply second_key(struct server *s, const struct server_request *r)
+{
+    (void)s;
+    return strstr(r->head, "Authorization: ApiKey second\r\n") != NULL
+               ? (struct server_reply){0}
+               : (struct server_reply){.status = 401, .body = "{}"};
+}
+
+static void write_key(const char *path, const char *key)
+{
+    FILE *file = fopen(path, "w");
+
+    ASSERT(file != NULL && fputs(key, file) >= 0 && fclose(file) == 0);
+}
+
+/* ESF-12: a key file that is replaced is found without being told. */
+static void test_a_new_key_is_found(void **state)
+{
+    struct fixture *f = *state;
+    char path[] = "/tmp/barge-test-key-XXXXXX";
+
+    close(mkstemp(path));
+    write_key(path, "first\n");
+    f->config.elasticsearch.api_key_file = path;
+    f->server.on_request = second_key;
+    put(f, 0, 10, "a-1", "");
+    start(f);
+    UNTIL_EACH(f, f->server.requests >= 30, stage_jump(MINUTE / 2));
+    assert_int_equal(letters.n, 0);
+    write_key(path, "second\n");
+    UNTIL_EACH(f, reached(f, 10), stage_jump(MINUTE / 2));
+    finish(f);
+    unlink(path);
+    check_store(f, 10, NULL);
+    check_books(f, 10, 0, 0);
+}
+
+/* ---- an index that is deleted, a host that is away ---- */
+
+static atomic_uint deletions;
+
+/* The first request is done and its answer lost; before the second comes somebody deletes the
+ * index. */
+static struct server_reply deleted_in_between(struct server *s, const struct server_request *r)
+{
+    if (r->number == 0)
+        return (struct server_reply){.act = CLOSE_AFTER, .index_first = true};
+    if (atomic_fetch_add(&deletions, 1) == 0)
+        memset(s->copies, 0, sizeof s->copies);
+    return (struct server_reply){0};
+}
+
+static int not_made(struct server *s, const struct server_item *i, const char **error)
+{
+    (void)s;
+    (void)i;
+    if (atomic_load(&well))
+        return 0;
+    *error = "{\"type\":\"index_not_found_exception\",\"reason\":\"no such index [a-1]\"}";
+    return 404;
+}
+
+/* ESF-29. What was not confirmed is sent again, and is in the new index once. What was confirmed
+ * before an index went is not missed, and what comes while there is none waits for it. */
+static void test_an_index_is_deleted_between_two_attempts(void **state)
+{
+    struct fixture *f = *state;
+
+    atomic_store(&deletions, 0);
+    atomic_store(&well, true);
+    f->server.on_request = deleted_in_between;
+    f->server.on_item = not_made;
+    put(f, 0, 100, "a-1", "");
+    start(f);
+    UNTIL_EACH(f, reached(f, 100), stage_jump(200));
+    check_store(f, 100, NULL);
+    atomic_store(&well, false);
+    put(f, 100, 100, "a-1", "");
+    UNTIL_EACH(f, f->server.requests >= 8, stage_jump(1000));
+    assert_false(reached(f, 101));
+    atomic_store(&well, true);
+    UNTIL_EACH(f, reached(f, 200), stage_jump(500));
+    finish(f);
+    check_store(f, 200, NULL);
+    check_books(f, 200, 0, 0);
+    assert_int_equal(letters.n, 0);
+}
+
+static atomic_bool away;
+
+static struct server_reply away_sometimes(struct server *s, const struct server_request *r)
+{
+    (void)s;
+    (void)r;
+    return (struct server_reply){.act = atomic_load(&away) ? CLOSE_BEFORE : ANSWER};
+}
+
+/* That a closed index accepts nothing is not known while nobody answers: it is not parked for that
+ * time. */
+static void test_a_host_that_is_away_parks_nothing(void **state)
+{
+    struct fixture *f = *state;
+
+    until_a_has_a_lane(f);
+    UNTIL_EACH(f, f->server.requests >= 12, stage_jump(5000));
+    UNTIL(f, metric_get(M_OUT_IN_FLIGHT) == 0);
+    pthread_mutex_lock(&f->server.lock);
+    f->server.on_request = away_sometimes;
+    pthread_mutex_unlock(&f->server.lock);
+    atomic_store(&away, true);
+    /* Others open the breaker, and are what the host is tried with. */
+    for (unsigned i = 0; i < 3; i++) {
+        uint64_t failed = metric_get(M_OUT_FAILED);
+
+        put(f, 200 + i, 1, "b-1", "");
+        UNTIL(f, metric_get(M_OUT_FAILED) > failed);
+    }
+    for (unsigned i = 0; i < 20; i++) {
+        uint64_t failed = metric_get(M_OUT_FAILED);
+
+        stage_jump(2 * MINUTE);
+        UNTIL(f, metric_get(M_OUT_FAILED) > failed);
+    }
+    assert_int_equal(letters.n, 0);
+    atomic_store(&away, false);
+    /* It answers again, and that it still does not accept is known. */
+    UNTIL_EACH(f, reached(f, 203), stage_jump(1000));
+    finish(f);
+    check_books(f, 103, 0, 100);
+    assert_true(letters.list[0].parked);
+}
+
+static struct server_reply one_short(struct server *s, const struct server_request *r)
+{
+    static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n"
+                                 "{\"items\":[{\"create\":{\"status\":201}}]}";
+
+    (void)s;
+    return r->number == 0 ? (struct server_reply){.act = RAW, .body = answer}
+                          : (struct server_reply){0};
+}
+
+/* All of the JSON is there, and more was announced. */
+static void test_an_answer_whose_end_is_missing(void **state)
+{
+    struct fixture *f = *state;
+
+    f->server.on_request = one_short;
+    put(f, 0, 1, "a-1", "");
+    start(f);
+    UNTIL_EACH(f, reached(f, 1), stage_jump(100));
+    finish(f);
+    check_store(f, 1, NULL);
+    check_books(f, 1, 0, 0);
+}
+
+static struct server_reply busy_once(struct server *s, const struct server_request *r)
+{
+    (void)s;
+    return (struct server_reply){.status = r->number == 2 ? 503 : 0};
+}
+
+/* ESF-25: a connection goes on after a perfect answer, and after no other. */
+static void test_a_connection_goes_on_after_a_perfect_answer_alone(void **state)
+{
+    struct fixture *f = *state;
+
+    f->config.elasticsearch.max_in_flight = 1;
+    f->server.on_request = busy_once;
+    start(f);
+    for (unsigned i = 0; i < 6; i++) {
+        put(f, i, 1, "a-1", "");
+        UNTIL_EACH(f, reached(f, i + 1), stage_jump(100));
+        assert_int_equal(f->server.n_connections, i < 2 ? 1 : 2);
+    }
+    finish(f);
+    check_store(f, 6, NULL);
+}
+
 static int closed_but_z(struct server *s, const struct server_item *i, const char **error)
 {
     (void)s;
@@ -791,6 +1063,22 @@ static void test_a_full_disk_with_refused_records(void **state)
     assert_int_equal(letters.list[0].seq, 4905);
 }
 
+/* What was written and not fsynced is no dead letter yet. */
+static void test_a_failed_fsync_of_dead_letters(void **state)
+{
+    struct fixture *f = *state;
+
+    f->server.on_item = refuse_some;
+    letters.sync_fails = 3;
+    put(f, 0, 10, "a-1", "");
+    start(f);
+    UNTIL_EACH(f, letters.failed_syncs >= 1, stage_jump(100));
+    UNTIL_EACH(f, reached(f, 10), stage_jump(500));
+    finish(f);
+    check_books(f, 9, 0, 1);
+    assert_int_equal(letters.n + letters.kept_records, 1);
+}
+
 /* ---- answers ---- */
 
 static int odd_successes(struct server *s, const struct server_item *i, const char **error)
@@ -949,7 +1237,16 @@ int main(void)
         TEST(test_retry_after),
         TEST(test_a_long_outage),
         TEST(test_a_limit_is_learnt_and_forgotten),
+        TEST(test_a_host_is_trusted_again),
+        TEST(test_a_new_key_is_found),
         TEST(test_short_lives_get_further),
+        TEST(test_a_lane_is_tried_with_one_record),
+        TEST(test_the_end_does_not_wait_for_a_lane),
+        TEST(test_an_answer_whose_end_is_missing),
+        TEST(test_a_failed_fsync_of_dead_letters),
+        TEST(test_an_index_is_deleted_between_two_attempts),
+        TEST(test_a_host_that_is_away_parks_nothing),
+        TEST(test_a_connection_goes_on_after_a_perfect_answer_alone),
         TEST(test_the_shard_limit_at_midnight),
         TEST(test_a_closed_index_costs_the_others_nothing),
         TEST(test_more_indices_in_trouble_than_lanes),

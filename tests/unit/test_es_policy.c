@@ -34,6 +34,9 @@ static void test_items(void **state)
          ES_RETRY_INDEX},
         {404, "index_not_found_exception", "no such index [a]", ES_RETRY_INDEX},
         {400, "index_closed_exception", "closed", ES_RETRY_INDEX},
+        {400, "es_rejected_execution_exception", "rejected execution", ES_RETRY},
+        {400, "rejected_execution_exception", "rejected execution", ES_RETRY},
+        {400, "circuit_breaking_exception", "[parent] Data too large", ES_RETRY},
         {400, "validation_exception",
          "Validation Failed: 1: this action would add [2] total shards, but this cluster currently "
          "has [1000]/[1000] maximum shards open;",
