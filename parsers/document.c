@@ -341,6 +341,7 @@ static bool read_in_format(struct encoder *enc, struct record *r, struct message
         encoder_read_text(enc, r, msg);
         return true;
     }
+    enc->format_work->want_time = r->own_time;
     if (!f->read || !raw_text(enc, r, &text) || !format_read(f, text, enc->format_work, &result) ||
         json_scan(result.object, enc->members, ARRAY_LEN(enc->members), &msg->n, &msg->duplicate) !=
             JSON_OK ||
@@ -348,6 +349,8 @@ static bool read_in_format(struct encoder *enc, struct record *r, struct message
         msg->n = 0;
         return false;
     }
+    if (result.repaired)
+        msg->tags |= TAG_UTF8_REPAIRED;
     if (r->own_time && result.has_time) {
         r->time_ns = result.time_ns;
         r->time_text = BYTES_NONE;

@@ -1,19 +1,35 @@
 #include "parsers/format.h"
 
+#include "parsers/format_logfmt.h"
+#include "parsers/format_mysql.h"
+#include "parsers/format_nginx.h"
+#include "parsers/format_regex.h"
+#include "parsers/pattern.h"
+
 #include <stdlib.h>
 
-#define KEEP_JSON (1u << 20) /* of the work, from message to message */
-#define NAMES_MAX 2048       /* bytes of names and braces that an object has at most */
+#define KEEP (1u << 20) /* of each buffer of the work, from message to message */
+#define NAMES_MAX 2048  /* bytes of names and braces that an object has at most */
 
-static format_read_fn *const readers[] = {
-    [PARSER_AUTO] = NULL,
-    [PARSER_JSON] = NULL,
-    [PARSER_TEXT] = NULL,
+static const struct {
+    format_read_fn *read;
+    bool takes_json;
+} kinds[] = {
+    [PARSER_AUTO] = {NULL, false},
+    [PARSER_JSON] = {NULL, false},
+    [PARSER_TEXT] = {NULL, false},
+    [PARSER_LOGFMT] = {format_logfmt_read, false},
+    [PARSER_NGINX] = {format_nginx_read, true},
+    [PARSER_REGEX] = {format_regex_read, true},
+    [PARSER_MYSQL] = {format_mysql_read, false},
 };
 
 struct format_work *format_work_create(void)
 {
-    return base_calloc(1, sizeof(struct format_work));
+    struct format_work *w = base_calloc(1, sizeof *w);
+
+    w->pattern = pattern_work_create();
+    return w;
 }
 
 void format_work_free(struct format_work *w)
@@ -21,29 +37,49 @@ void format_work_free(struct format_work *w)
     if (!w)
         return;
     strbuf_fini(&w->json);
+    strbuf_fini(&w->spare);
+    strbuf_fini(&w->text);
+    strbuf_fini(&w->message);
+    pattern_work_free(w->pattern);
     free(w);
 }
 
 void format_work_trim(struct format_work *w)
 {
-    if (w->json.cap > KEEP_JSON)
+    if (w->json.cap > KEEP)
         strbuf_fini(&w->json);
+    if (w->spare.cap > KEEP)
+        strbuf_fini(&w->spare);
+    if (w->text.cap > KEEP)
+        strbuf_fini(&w->text);
+    if (w->message.cap > KEEP)
+        strbuf_fini(&w->message);
 }
 
 int format_create(const struct parser_settings *s, struct format **out, struct error *e)
 {
-    (void)e;
+    struct format *f;
+
     *out = NULL;
     if (s->kind == PARSER_AUTO)
         return 0;
-    *out = base_calloc(1, sizeof **out);
-    (*out)->kind = (enum parser_kind)s->kind;
-    (*out)->read = readers[s->kind];
+    f = base_calloc(1, sizeof *f);
+    f->kind = (enum parser_kind)s->kind;
+    f->read = kinds[s->kind].read;
+    f->takes_json = kinds[s->kind].takes_json;
+    if (f->kind == PARSER_REGEX && !(f->regex = format_regex_create(s, e))) {
+        free(f);
+        return -1;
+    }
+    *out = f;
     return 0;
 }
 
 void format_free(struct format *f)
 {
+    if (!f)
+        return;
+    format_regex_free(f->regex);
     free(f);
 }
 
@@ -57,8 +93,12 @@ bool format_read(const struct format *f, struct bytes text, struct format_work *
 {
     *out = (struct format_result){.has_time = false};
     strbuf_clear(&w->json);
-    if (!f->read(f, text, w, out) || w->json.n > format_bound(f, text.n))
+    w->repaired = false;
+    if (text.n == 0 || (text.p[0] == '{' && !f->takes_json) || !f->read(f, text, w, out) ||
+        w->json.n == 0)
         return false;
+    strbuf_add_char(&w->json, '}');
     out->object = strbuf_bytes(&w->json);
-    return true;
+    out->repaired = w->repaired;
+    return out->object.n <= format_bound(f, text.n);
 }

@@ -14,29 +14,38 @@
 #include "agent/config/config.h"
 
 struct format;
+struct format_regex;
 struct format_work;
+struct pattern_work;
 
 /* What a message was read as. */
 struct format_result {
     struct bytes object; /* JSON text of one object that has members; in the work, until its next
                             use */
+    bool repaired;       /* something in it was no UTF-8 */
     bool has_time;
     int64_t time_ns; /* what the message says about when it was written */
 };
 
-/* Reads text (raw bytes, without its line end) into w->json, which is empty. false when it is not
- * in that format. */
+/* Reads text (raw bytes, at least one, without its line end) into w->json, which is empty, by
+ * format_put_*. false when it is not in that format. */
 typedef bool format_read_fn(const struct format *f, struct bytes text, struct format_work *w,
                             struct format_result *out);
 
 struct format {
     enum parser_kind kind;
     format_read_fn *read; /* NULL: PARSER_TEXT and PARSER_JSON, which the encoder knows itself */
+    bool takes_json;      /* also what is a JSON object is read by it */
+    struct format_regex *regex; /* PARSER_REGEX */
 };
 
 /* Where formats write; its parts are for them alone. */
 struct format_work {
-    struct strbuf json;
+    struct strbuf json;                 /* the object, without its closing brace */
+    struct strbuf spare, text, message; /* values on the way there */
+    struct pattern_work *pattern;
+    bool want_time; /* set by the caller: the time is worth some work */
+    bool repaired;  /* something put was no UTF-8 */
 };
 
 struct format_work *format_work_create(void);

@@ -21,9 +21,8 @@ static const struct {
     const char *name;
     enum parser_kind kind;
 } named[] = {
-    {"auto", PARSER_AUTO},
-    {"json", PARSER_JSON},
-    {"text", PARSER_TEXT},
+    {"auto", PARSER_AUTO},     {"json", PARSER_JSON},   {"text", PARSER_TEXT},
+    {"logfmt", PARSER_LOGFMT}, {"nginx", PARSER_NGINX}, {"mysql", PARSER_MYSQL},
 };
 
 struct formats {

@@ -37,11 +37,21 @@ struct field_pair {
                     for convert */
 };
 
-enum parser_kind { PARSER_AUTO, PARSER_JSON, PARSER_TEXT };
+enum parser_kind {
+    PARSER_AUTO,
+    PARSER_JSON,
+    PARSER_TEXT,
+    PARSER_LOGFMT,
+    PARSER_NGINX,
+    PARSER_MYSQL,
+    PARSER_REGEX
+};
 
 /* How the text of a message is read. */
 struct parser_settings {
-    unsigned kind; /* enum parser_kind */
+    unsigned kind;            /* enum parser_kind */
+    char *pattern;            /* PARSER_REGEX, else "" */
+    struct field_pair *types; /* of its groups: string, long, double or boolean */
 };
 
 /* Which containers a parser is for: all of what is not "" must fit. */

@@ -1,8 +1,7 @@
 #include "agent/config/config_parsers.h"
 
-#include "agent/config/config_value.h"
-
-const char *const config_parsers_names[] = {"auto", "json", "text", NULL};
+const char *const config_parsers_names[] = {"auto",  "json",  "text",  "logfmt",
+                                            "nginx", "mysql", "regex", NULL};
 
 enum { KEY_CONTAINER, KEY_IMAGE, KEY_LABEL, KEY_PARSER };
 
@@ -21,6 +20,24 @@ static bool given(const struct setting_item *item, size_t key)
     return item->given >> key & 1;
 }
 
+int config_parsers_check(const struct setting_item *item, size_t first,
+                         const struct parser_settings *s, size_t *key, struct error *why)
+{
+    enum { PARSER, PATTERN, TYPES };
+
+    if (s->kind == PARSER_REGEX && !given(item, first + PATTERN)) {
+        *key = first + PARSER;
+        return error_set(why,
+                         "pattern is missing; write one like '^(?<level>\\w+) (?<message>.*)$'");
+    }
+    for (size_t i = PATTERN; i <= TYPES && s->kind != PARSER_REGEX; i++)
+        if (given(item, first + i)) {
+            *key = first + i;
+            return error_set(why, "only parser: regex has it; remove it");
+        }
+    return 0;
+}
+
 static int check_rule(const struct setting_item *item, size_t *key, struct error *why)
 {
     *key = SIZE_MAX;
@@ -29,7 +46,8 @@ static int check_rule(const struct setting_item *item, size_t *key, struct error
     if (!given(item, KEY_CONTAINER) && !given(item, KEY_IMAGE) && !given(item, KEY_LABEL))
         return error_set(why, "it says for nothing; name a container, an image or a label "
                               "(container: \"*\" is all)");
-    return 0;
+    return config_parsers_check(item, KEY_PARSER, &((const struct parser_rule *)item->p)->parser,
+                                key, why);
 }
 
 const struct setting_items config_parsers_items = {

@@ -6,6 +6,7 @@
 #define BARGE_CONFIG_PARSERS_H
 
 #include "agent/config/config_table.h"
+#include "agent/config/config_value.h"
 
 extern const struct setting_items config_parsers_items;
 
@@ -15,6 +16,17 @@ extern const char *const config_parsers_names[];
 /* The rows of a table of keys for the struct parser_settings that is a member of type. */
 #define PARSER_KEYS(type, member)                                                                  \
     SETTING("parser", SET_CHOICE, SETTING_AT(type, member.kind), "auto",                           \
-            "how the text of a message is read", .choices = config_parsers_names)
+            "how the text of a message is read", .choices = config_parsers_names),                 \
+        SETTING("pattern", SET_STRING, SETTING_AT(type, member.pattern), NULL,                     \
+                "of parser: regex, a PCRE2 pattern whose named groups become fields",              \
+                .check = config_value_check_nonempty),                                             \
+        SETTING("types", SET_TEXT_MAP, SETTING_AT(type, member.types), "",                         \
+                "of its groups: string, long, double or boolean",                                  \
+                .check = config_value_check_convert, .check_key = config_value_check_field)
+
+/* What the keys of a parser must have together: PARSER_KEYS begin at index first of the item's
+ * keys. -1 with *key and *why. */
+int config_parsers_check(const struct setting_item *item, size_t first,
+                         const struct parser_settings *s, size_t *key, struct error *why);
 
 #endif

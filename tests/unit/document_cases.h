@@ -18,12 +18,12 @@ struct document_case {
     const char *name;
     struct record record; /* text raw */
     struct enrich_settings settings;
-    struct parser_settings parser; /* of "parser": a name */
+    struct parser_settings parser; /* of "parser": a name, "pattern" and "types" */
     struct bytes label, guess;
     yajl_val expect;
     struct strbuf extra;
     struct json_member members[CASE_MEMBERS];
-    struct field_pair pairs[4][CASE_MEMBERS];
+    struct field_pair pairs[5][CASE_MEMBERS];
     char *names[2][CASE_MEMBERS];
     char *rendered[4 * CASE_MEMBERS];
     size_t n_rendered;
@@ -169,6 +169,8 @@ static struct document_case *document_case_read(FILE *f, struct enrich_settings 
     if (case_string(c, "service").n)
         c->settings.service = (char *)case_string(c, "service").p;
     c->parser.kind = case_parser(case_string(c, "parser"));
+    c->parser.pattern = (char *)case_string(c, "pattern").p;
+    case_pairs(c, "types", c->pairs[4], &c->parser.types, false);
     c->label = case_string(c, "label");
     c->guess = case_string(c, "guess");
     c->record = (struct record){.text = case_string(c, "text"),
@@ -177,6 +179,7 @@ static struct document_case *document_case_read(FILE *f, struct enrich_settings 
                                 .time_ns = 1767323045000000000,
                                 .sequence = 7,
                                 .attrs = case_string(c, "attrs"),
+                                .own_time = case_get(c->root, "own_time") != NULL,
                                 .extra = c->members,
                                 .extra_are_labels = case_get(c->root, "labels") != NULL};
     v = case_get(c->root, "extra");

@@ -311,10 +311,11 @@ static const struct {
     /* lists of maps */
     {"parsers: {container: a, parser: json}", 1, 10, "parsers: a list is needed"},
     {"parsers: [json]", 1, 11, "parsers[0]: keys are needed"},
-    {"parsers: [{container: a, parser: jsn}]", 1, 34, "\"jsn\" is none of auto, json, text"},
+    {"parsers: [{container: a, parser: jsn}]", 1, 34,
+     "\"jsn\" is none of auto, json, text, logfmt, nginx"},
     {"parsers:\n  - {container: a, parser: json}\n  - {contaner: b, parser: json}", 3, 6,
      "unknown key contaner in parsers[1]; did you mean container?"},
-    {"parsers: [{zzzzzzz: b}]", 1, 12, "there are container, image, label, parser"},
+    {"parsers: [{zzzzzzz: b}]", 1, 12, "there are container, image, label, parser, pattern, types"},
     {"parsers: [{container: a}]", 1, 11, "parsers[0]: parser is missing"},
     {"parsers: [{container: , parser: json}]", 1, 11, "parsers[0]: it says for nothing"},
     {"parsers: [{container: [a], parser: json}]", 1, 23, "parsers[0].container: one value"},
@@ -322,6 +323,13 @@ static const struct {
     {"parsers: [{label: team, parser: json}]", 1, 19, "is no label; write one like team="},
     {"parsers: [{label: 't*=a', parser: json}]", 1, 19, "is no label"},
     {"parsers: [{label: '=a', parser: json}]", 1, 19, "is no label"},
+    {"parsers: [{container: a, parser: regex}]", 1, 34, "parsers[0].parser: pattern is missing"},
+    {"parsers: [{container: a, parser: nginx, pattern: x}]", 1, 50,
+     "parsers[0].pattern: only parser: regex has it"},
+    {"parsers: [{container: a, parser: json, types: {a: long}}]", 1, 47,
+     "parsers[0].types: only parser: regex has it"},
+    {"parsers: [{container: a, parser: regex, pattern: x, types: {a: int}}]", 1, 64,
+     "parsers[0].types: \"int\" is no type"},
     {"parsers: [{container: a, container: b, parser: json}]", 1, 26, "container stands here twice"},
     /* output */
     {"output:\n  elasticsearch: {}\n  file: {}", 3, 3, "elasticsearch stands in line 2"},
@@ -428,6 +436,7 @@ static void printed_configuration_means_the_same(void **state)
         "output: {file: {path: '/a b/%{+YYYY}.x'}}",
         "enrich: {fields: {a: '1', b: 1, c: \"q\\\"\\n\", 'k:l': [1, {m: x}]}}",
         "buffer: {sync: off, min_free: 7MB}\nshutdown_timeout: 1500ms",
+        "parsers: [{label: a=b, parser: regex, pattern: '^(?<n>\\d+) # \"', types: {n: long}}]",
         "parsers: [{container: 'a: *', parser: json}, {label: 'a=\"b', image: '*', parser: text}]",
     };
     struct strbuf first = {0}, second = {0};

@@ -36,8 +36,10 @@ static enum parser_kind kind_of(struct formats *f, struct subject s)
 static struct parser_rule rule(const char *container, const char *image, const char *label,
                                enum parser_kind kind)
 {
-    return (struct parser_rule){
-        (char *)(uintptr_t)container, (char *)(uintptr_t)image, (char *)(uintptr_t)label, {kind}};
+    return (struct parser_rule){(char *)(uintptr_t)container,
+                                (char *)(uintptr_t)image,
+                                (char *)(uintptr_t)label,
+                                {.kind = kind}};
 }
 
 static void the_first_rule_that_fits(void **state)
@@ -92,11 +94,63 @@ static void the_label_wins(void **state)
     formats_free(f);
 }
 
+static void what_cannot_be_compiled(void **state)
+{
+    static const struct {
+        const char *pattern;
+        struct field_pair types[2];
+        const char *says;
+    } cases[] = {
+        {"(?<a>x", {{0}}, "parsers[1].pattern: missing closing parenthesis, at byte 6"},
+        {"x", {{0}}, "parsers[1].pattern: it names no group"},
+        {"(x)", {{0}}, "parsers[1].pattern: it names no group"},
+        {"(?<a>x)",
+         {{(char *)"b", (char *)"long"}},
+         "parsers[1].types: the pattern has no group b"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct parser_rule good = rule("*", "", "", PARSER_JSON),
+                           bad = rule("*", "", "", PARSER_REGEX);
+        struct parser_rule *rules[] = {&good, &bad, NULL};
+        struct error e;
+
+        bad.parser.pattern = (char *)(uintptr_t)cases[i].pattern;
+        bad.parser.types = (struct field_pair *)(uintptr_t)cases[i].types;
+        assert_null(formats_create(rules, &e));
+        if (!strstr(e.text, cases[i].says))
+            fail_msg("%s: %s", cases[i].pattern, e.text);
+    }
+}
+
+static void every_name_is_a_parser(void **state)
+{
+    static const struct {
+        const char *name;
+        enum parser_kind kind;
+    } names[] = {{"auto", PARSER_AUTO},     {"json", PARSER_JSON},   {"text", PARSER_TEXT},
+                 {"logfmt", PARSER_LOGFMT}, {"nginx", PARSER_NGINX}, {"mysql", PARSER_MYSQL}};
+    struct parser_rule *none[] = {NULL};
+    struct formats *f = formats_create(none, NULL);
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        assert_int_equal(kind_of(f, (struct subject){"a", "", {{"barge.parser", names[i].name}}}),
+                         names[i].kind);
+    /* What needs settings cannot be had by a label. */
+    assert_int_equal(kind_of(f, (struct subject){"a", "", {{"barge.parser", "regex"}}}),
+                     PARSER_AUTO);
+    formats_free(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_rule_that_fits),
         cmocka_unit_test(the_label_wins),
+        cmocka_unit_test(what_cannot_be_compiled),
+        cmocka_unit_test(every_name_is_a_parser),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
