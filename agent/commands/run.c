@@ -167,9 +167,26 @@ static struct config *load(const char *path, struct config_problems *problems)
     return NULL;
 }
 
-/* Takes over what can be had without a restart; names what cannot. */
-static void take_over(struct agent *a, const struct config *fresh)
+/* Records in the buffer keep the shape that they got; those that are read from now on get the new
+ * one. */
+static void take_over_parsers(struct agent *a, const struct config *fresh)
 {
+    struct formats *formats = formats_create(fresh->parsers, NULL), *old = a->formats;
+
+    ASSERT(formats); /* verify_config has seen these rules */
+    intake_set_formats(a->intake, formats);
+    if (a->docker)
+        docker_input_formats_changed(a->docker);
+    if (a->gelf)
+        gelf_input_formats_changed(a->gelf);
+    a->formats = formats;
+    formats_free(old);
+}
+
+/* Takes over what can be had without a restart; names what cannot. */
+static void take_over(struct agent *a, struct config *fresh)
+{
+    struct parser_rule **rules = a->config->parsers;
     struct strbuf names = {0};
 
     a->config->log_level = fresh->log_level;
@@ -177,9 +194,12 @@ static void take_over(struct agent *a, const struct config *fresh)
     log_init(fresh->log_level, fresh->log_format);
     if (a->output_ops->reload)
         a->output_ops->reload(a->output);
-    log_info("configuration reloaded: log settings, credentials and certificates",
+    take_over_parsers(a, fresh);
+    a->config->parsers = fresh->parsers;
+    log_info("configuration reloaded: parsers, log settings, credentials and certificates",
              LOG_STR("file", a->config_path ? a->config_path : ""));
     config_differences(a->config, fresh, &names);
+    fresh->parsers = rules; /* goes with it */
     if (names.n)
         LOG_EACH(LOG_WARN, "settings have changed that take effect at the next start",
                  LOG_BYTES("settings", strbuf_bytes(&names)));

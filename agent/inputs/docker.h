@@ -39,6 +39,9 @@ void docker_input_committed(struct docker_input *d);
  * is not known here. Borrowed until the next call into this module. For GELF. */
 const struct origin *docker_input_origin(struct docker_input *d, struct bytes container_id);
 
+/* The intake has other formats: those that were taken from the former ones are let go. */
+void docker_input_formats_changed(struct docker_input *d);
+
 void docker_input_stop(struct docker_input *d);
 
 #endif

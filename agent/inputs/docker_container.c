@@ -28,7 +28,7 @@ static uint8_t hex_digit(char c)
 }
 
 /* What the origin of records is made of, from the config when there is one. */
-static void make_origin(struct docker_container *c)
+void docker_container_make_origin(struct docker_container *c)
 {
     struct origin_facts facts = {
         .container_id = bytes_of(c->hex, DOCKER_HEX_BYTES),
@@ -88,7 +88,7 @@ struct docker_container *docker_container_create(struct tail_shared *s, const ch
     c->log.frame.emit = emit;
     c->log.hold_until_ms = s->now_ms + DOCKER_CONFIG_WAIT_MS;
     tail_log_init(&c->log, s);
-    make_origin(c);
+    docker_container_make_origin(c);
     return c;
 }
 
@@ -226,7 +226,7 @@ static void take_config(struct docker_container *c, struct docker_config *fresh)
     c->created_known = timestamp_parse(bytes_str(c->config.created), &c->created_ns);
     if (!timestamp_parse(bytes_str(c->config.finished), &c->log.finished_ns))
         c->log.finished_ns = INT64_MIN;
-    make_origin(c);
+    docker_container_make_origin(c);
     if (c->follow == DOCKER_FOLLOWED && excluded)
         docker_container_follow(c, DOCKER_EXCLUDED);
     else if (c->follow == DOCKER_EXCLUDED && !excluded)

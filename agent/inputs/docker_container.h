@@ -53,6 +53,8 @@ static inline struct docker_container *docker_container_of(struct tail_log *log)
 /* hex: 64 lower-case hex digits; exclude: the setting, borrowed. Joins shared->all. */
 struct docker_container *docker_container_create(struct tail_shared *s, const char *hex,
                                                  char *const *exclude);
+/* Makes its origin anew: the intake has other formats. */
+void docker_container_make_origin(struct docker_container *c);
 /* Closes and forgets; the positions stay. Leaves shared->all and the queues. */
 void docker_container_free(struct docker_container *c);
 

@@ -169,6 +169,12 @@ void docker_input_committed(struct docker_input *d)
     tail_files_committed(&d->shared);
 }
 
+void docker_input_formats_changed(struct docker_input *d)
+{
+    for (struct tail_log *log = d->shared.all; log; log = log->next_all)
+        docker_container_make_origin(docker_container_of(log));
+}
+
 const struct origin *docker_input_origin(struct docker_input *d, struct bytes container_id)
 {
     const struct docker_container *c = docker_folders_container(d->folders, container_id);

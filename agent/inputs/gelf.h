@@ -32,6 +32,9 @@ struct gelf_input *gelf_input_start(const struct gelf_settings *s, struct gelf_s
 /* There may be room in the buffer again: streams that wait go on. */
 void gelf_input_room(struct gelf_input *g);
 
+/* The intake has other formats: those that were taken from the former ones are let go. */
+void gelf_input_formats_changed(struct gelf_input *g);
+
 /* Receives what the sockets still hold, gives up what is pending (counted), closes. The agent
  * commits afterwards. */
 void gelf_input_stop(struct gelf_input *g);

@@ -288,6 +288,11 @@ struct gelf_input *gelf_input_start(const struct gelf_settings *s, struct gelf_s
     return g;
 }
 
+void gelf_input_formats_changed(struct gelf_input *g)
+{
+    gelf_records_formats_changed(g->records);
+}
+
 void gelf_input_room(struct gelf_input *g)
 {
     if (g->tcp)

@@ -47,6 +47,12 @@ void gelf_records_free(struct gelf_records *r)
     free(r);
 }
 
+void gelf_records_formats_changed(struct gelf_records *r)
+{
+    gelf_origins_free(r->origins);
+    r->origins = gelf_origins_create(intake_formats(r->in));
+}
+
 /* ---- text: insides of JSON strings ---- */
 
 /* Whether s holds nothing but blanks and line ends, escaped ones included. */

@@ -22,6 +22,9 @@ struct gelf_records *gelf_records_create(struct intake *in, gelf_origin_fn origi
                                          uint64_t max_pending_bytes, uint64_t max_message_bytes);
 void gelf_records_free(struct gelf_records *r);
 
+/* The intake has other formats. */
+void gelf_records_formats_changed(struct gelf_records *r);
+
 /* Messages so far that were no text even, counted as invalid. */
 uint64_t gelf_records_invalid(const struct gelf_records *r);
 

@@ -178,6 +178,11 @@ struct formats *intake_formats(struct intake *in)
     return in->formats;
 }
 
+void intake_set_formats(struct intake *in, struct formats *formats)
+{
+    in->formats = formats;
+}
+
 struct buffer *intake_buffer(struct intake *in)
 {
     return in->buffer;

@@ -53,6 +53,9 @@ enum intake_result intake_document(struct intake *in, const uint8_t id[BUFFER_ID
 /* How the messages of each container are read: for the origins that an input makes. */
 struct formats *intake_formats(struct intake *in);
 
+/* Other ones from now on. Every input must make its origins anew before the old ones are freed. */
+void intake_set_formats(struct intake *in, struct formats *formats);
+
 /* Counts what was framed but not kept. */
 void intake_count_drop(struct intake *in, enum buffer_drop kind, uint64_t n);
 

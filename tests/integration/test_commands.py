@@ -62,6 +62,10 @@ BAD = [
     ("data_dir: ${NOT_SET_ANYWHERE}\n", "1:11", ["NOT_SET_ANYWHERE"]),
     ("- a\n- b\n", "1:1", []),
     ("enrich:\n  fields:\n    '@timestamp': x\n", "3:5", ["enrich.fields", "@timestamp"]),
+    ("parsers:\n  - {container: a, parser: json}\n  - {container: b, parser: regex, pattern: '(?<a>x'}\n", "3:44",
+     ["parsers[1].pattern", "missing closing parenthesis"]),
+    ("parsers:\n  - {container: a, parser: yaml}\n", "2:28", ["parsers[0].parser", "yaml", "logfmt"]),
+    ("parsers:\n  - {container: a, parser: mysql, pattern: x}\n", "2:44", ["parsers[0].pattern", "regex"]),
     ("fields:\n  rename: {a: container.x}\n", "2:11", ["fields.rename", "container"]),
 ]
 
