@@ -16,8 +16,8 @@ SOAK_ARGS    ?=
 BENCH_ARGS   ?=
 JOBS         ?= 4  # integration tests at a time: they wait more than they work
 
-PACKAGES  := zlib libcurl yajl yaml-0.1 libmicrohttpd libseccomp libpcre2-8
-DEB_BUILD := gcc libc6-dev make pkg-config zlib1g-dev libcurl4-openssl-dev libyajl-dev libyaml-dev libmicrohttpd-dev libseccomp-dev libpcre2-dev
+PACKAGES  := zlib libcurl yajl yaml-0.1 libmicrohttpd libseccomp libpcre2-8 nettle
+DEB_BUILD := gcc libc6-dev make pkg-config zlib1g-dev libcurl4-openssl-dev libyajl-dev libyaml-dev libmicrohttpd-dev libseccomp-dev libpcre2-dev nettle-dev
 DEB_TEST  := libcmocka-dev python3 python3-pytest python3-pytest-xdist openssl
 DEB_LINT  := clang libclang-rt-dev clang-format clang-tidy shellcheck
 DEB_FUZZ  := clang libclang-rt-dev

@@ -131,6 +131,10 @@ bool json_find(struct bytes object, const char *key, struct json_member *out);
  * The hot path: Docker's log member to the message that a container wrote. */
 size_t json_unescape(struct bytes s, char *to);
 
+/* Decodes the escape at p into at most 4 bytes of to (whose room is 4). Returns the escape's end,
+ * NULL when it is none; *n gets the bytes written. A pair of surrogates counts as one escape. */
+const char *json_escape_decode(const char *p, const char *end, char *to, size_t *n);
+
 /* Length of what json_unescape would write, without writing. SIZE_MAX when an escape is invalid. */
 size_t json_unescaped_length(struct bytes s);
 

@@ -49,10 +49,6 @@ extern const char json_escapes[256];
  * its other half sets JSON_NEEDS_REWRITE. */
 const char *json_escape_end(const char *p, const char *end, uint8_t *flags);
 
-/* Decodes the escape at p into at most 4 bytes of to (whose room is 4). Returns the escape's end,
- * NULL when it is none; *n gets the bytes written. A pair of surrogates counts as one escape. */
-const char *json_escape_decode(const char *p, const char *end, char *to, size_t *n);
-
 /* A number at p: its end, or NULL. The text goes on behind it. JSON_NEEDS_REWRITE when it does not
  * fit. */
 const char *json_number_end(const char *p, const char *end, uint8_t *flags);

@@ -66,6 +66,14 @@ enum metric_kind { METRIC_COUNTER, METRIC_GAUGE };
     X(M_GELF_CONNECTIONS, GAUGE, "inputs.gelf.connections", "open streams")                        \
     X(M_PARSE_FAILED, COUNTER, "parsers.failed",                                                   \
       "messages that are not in the format that was chosen for them")                              \
+    X(M_REDACTED_EMAIL, COUNTER, "redacted.email", "e-mail addresses redacted")                    \
+    X(M_REDACTED_IP, COUNTER, "redacted.ip", "IP addresses redacted")                              \
+    X(M_REDACTED_CARD, COUNTER, "redacted.card", "card numbers redacted")                          \
+    X(M_REDACTED_NATIONAL_ID, COUNTER, "redacted.national_id",                                     \
+      "Norwegian national identity numbers redacted")                                              \
+    X(M_REDACTED_TOKEN, COUNTER, "redacted.token", "bearer tokens and the like redacted")          \
+    X(M_REDACTED_PASSWORD, COUNTER, "redacted.password", "passwords in URLs and forms redacted")   \
+    X(M_REDACTED_FIELD, COUNTER, "redacted.field", "values redacted by the names of their fields") \
     X(M_BUFFER_BYTES, GAUGE, "buffer.bytes", "bytes of buffer files")                              \
     X(M_BUFFER_MAX, GAUGE, "buffer.max_bytes", "buffer.max_size")                                  \
     X(M_BUFFER_SEGMENTS, GAUGE, "buffer.segments", "buffer files")                                 \
