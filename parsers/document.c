@@ -1,6 +1,7 @@
 #include "parsers/document.h"
 
 #include "parsers/encoder.h"
+#include "parsers/redact.h"
 
 #include "agent/base/metrics.h"
 
@@ -171,6 +172,11 @@ void encoder_free(struct encoder *enc)
     strbuf_fini(&enc->spare);
     strbuf_fini(&enc->ruled);
     free(enc);
+}
+
+void encoder_redact(struct encoder *enc, struct redact *r)
+{
+    enc->redact = r;
 }
 
 /* ---- the message ---- */
@@ -465,6 +471,8 @@ size_t encoder_bound(const struct encoder *enc, const struct record *r)
     sum += (clean ? 2 : 6) * r->text.n + 6 * r->attrs.n;
     if (enc->fields)
         sum += fields_bound(enc->fields);
+    if (enc->redact)
+        sum += REDACT_ROOM;
     if (r->origin) {
         sum += r->origin->bytes;
         if (UNLIKELY(r->origin->format != NULL))
@@ -486,8 +494,8 @@ static void give_back(struct strbuf *b)
 
 size_t encoder_write(struct encoder *enc, struct record *r, char *to)
 {
+    size_t max = enc->redact ? encoder_bound(enc, r) : 0, n;
     struct message msg;
-    size_t n;
 
     read_message(enc, r, &msg);
     if (enc->fields)
@@ -495,6 +503,8 @@ size_t encoder_write(struct encoder *enc, struct record *r, char *to)
     n = encoder_write_straight(enc, r, &msg, to);
     if (n == 0)
         n = encoder_write_tree(enc, r, &msg, to, encoder_bound(enc, r));
+    if (enc->redact)
+        n = redact_document(enc->redact, to, n, max);
     give_back(&enc->text);
     give_back(&enc->spare);
     give_back(&enc->ruled);

@@ -101,6 +101,10 @@ struct encoder *encoder_create(const struct enrich_settings *settings, struct by
                                struct error *e);
 void encoder_free(struct encoder *enc);
 
+/* Every document goes through r from now on, which must last as long as the encoder. */
+struct redact;
+void encoder_redact(struct encoder *enc, struct redact *r);
+
 /* An upper bound for the document of r. */
 size_t encoder_bound(const struct encoder *enc, const struct record *r);
 

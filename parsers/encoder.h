@@ -38,6 +38,7 @@ struct run {
 struct encoder {
     struct keys *keys;
     struct fields *fields;        /* NULL: no rules */
+    struct redact *redact;        /* NULL: nothing is redacted; not ours */
     struct strbuf host;           /* `,"host":{"name":"…"}` */
     struct strbuf host_name;      /* inside of a string */
     struct strbuf service;        /* inside of a string; empty: auto */

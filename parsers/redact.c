@@ -4,6 +4,7 @@
 #include "agent/base/strbuf.h"
 #include "parsers/json.h"
 #include "parsers/pseudonym.h"
+#include "parsers/redact_find.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,8 +29,6 @@
 #define REPLACEMENT_MAX 64 /* bytes */
 #define SUFFIX_MAX 64      /* of a name, looked at by the scan */
 
-const char *const redact_action_names[] = {"mask", "drop", "hash", NULL};
-
 struct field_rule {
     char *pattern;
     const char *last; /* the end of names that it may mean, in the pattern; */
@@ -50,23 +49,6 @@ struct redact {
 };
 
 /* ---- set-up ---- */
-
-int redact_check_field(const char *field, struct error *e)
-{
-    size_t n = strlen(field);
-
-    if (n == 0 || n > 255)
-        return error_set(e, "a field has a name of 1 to 255 bytes");
-    if (field[0] == '.' || field[n - 1] == '.' || strstr(field, ".."))
-        return error_set(e, "\"%.60s\" is no dotted name: a part is empty", field);
-    if (strcasecmp(field, "@timestamp") == 0 || strcasecmp(field, "event.sequence") == 0 ||
-        strcmp(field, "*") == 0)
-        return error_set(e,
-                         "%.60s cannot be redacted: documents are ordered by @timestamp and "
-                         "event.sequence",
-                         field);
-    return 0;
-}
 
 /* What a name must end with to be meant by the rule: the last part, behind its last star. Behind
  * `.*` anything goes, below the name before it. */
@@ -93,7 +75,7 @@ static void add_field(struct redact *r, const struct redact_rule *rule)
     r->fields = base_realloc(r->fields, (r->n_fields + 1) * sizeof *r->fields);
     f = &r->fields[r->n_fields++];
     f->pattern = base_strdup(rule->field);
-    f->action = rule->action;
+    f->action = (enum redact_action)rule->action;
     find_last(f);
     if (f->last_n == 0) {
         r->any_name = true;
@@ -106,33 +88,51 @@ static void add_field(struct redact *r, const struct redact_rule *rule)
     }
 }
 
-static void add_kinds(struct redact *r, const struct redact_rule *rule)
+/* false when there is a rule for the kind already. */
+static bool add_kind(struct redact *r, const struct redact_rule *rule)
 {
+    bool some = false;
+
     for (unsigned k = 0; k < REDACT_KINDS; k++)
-        if ((rule->kinds & 1u << k) && !(r->kinds & 1u << k)) {
+        if ((rule->kind == k || rule->kind == REDACT_KINDS) && !(r->kinds & 1u << k)) {
             r->kinds |= 1u << k;
             r->action[k] = (uint8_t)rule->action;
+            some = true;
         }
+    return some;
 }
 
-struct redact *redact_create(const struct redact_rule *rules, size_t n, char *const *except,
-                             struct bytes key)
+static int add_rules(struct redact *r, const struct redact_settings *s, struct error *e)
+{
+    for (size_t i = 0; s->rules[i]; i++) {
+        const struct redact_rule *rule = s->rules[i];
+
+        if (rule->action == REDACT_HASH && !r->pseudonym)
+            return error_set(e, "redact.rules[%zu].action: hash needs a key: redact.key_file", i);
+        if (rule->field[0])
+            add_field(r, rule);
+        else if (!add_kind(r, rule))
+            return error_set(e, "redact.rules[%zu].kind: a rule before says what becomes of it", i);
+    }
+    return 0;
+}
+
+struct redact *redact_create(const struct redact_settings *s, struct bytes key, struct error *e)
 {
     struct redact *r = base_calloc(1, sizeof *r);
-    size_t excepted = 0;
+    size_t n = 0;
 
+    while (s->except[n])
+        n++;
+    r->except = base_calloc(n + 1, sizeof *r->except);
     for (size_t i = 0; i < n; i++)
-        if (rules[i].field)
-            add_field(r, &rules[i]);
-        else
-            add_kinds(r, &rules[i]);
-    while (except[excepted])
-        excepted++;
-    r->except = base_calloc(excepted + 1, sizeof *r->except);
-    for (size_t i = 0; i < excepted; i++)
-        r->except[i] = base_strdup(except[i]);
+        r->except[i] = base_strdup(s->except[i]);
     if (key.n)
         r->pseudonym = pseudonym_create(key);
+    if (add_rules(r, s, e) < 0) {
+        redact_free(r);
+        return NULL;
+    }
     return r;
 }
 

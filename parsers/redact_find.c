@@ -777,8 +777,8 @@ static bool look_at_equals(struct redact_find *f, size_t at, struct redact_match
         for (end = begin; end < t.n && t.p[end] != quote; end++)
             end += t.p[end] == '\\' && end + 1 < t.n;
         end = MIN(end, t.n);
-        if (byte(t, begin) == '<')
-            return false; /* what we wrote */
+        if (byte(t, begin) == '<' || (byte(t, begin) && strchr(",;:)]}", t.p[begin])))
+            return false; /* what we wrote; "password=", */
     } else {
         end = run_end(t, begin, is_value);
     }

@@ -8,23 +8,23 @@
 #ifndef BARGE_REDACT_FIND_H
 #define BARGE_REDACT_FIND_H
 
+#include "agent/config/config.h"
 #include "parsers/redact_scan.h"
 
-enum redact_kind {
-    REDACT_EMAIL,       /* name@domain.tld; %40 and \u0040 stand for @ as well */
-    REDACT_IP,          /* IPv4 and IPv6, but for loopback and networks (host part all zeros) */
-    REDACT_CARD,        /* 14 to 19 digits with a card scheme's prefix and length and Luhn's check
-                           digit (ISO/IEC 7812-1), alone or in groups */
-    REDACT_NATIONAL_ID, /* Norwegian: fødselsnummer, D-number (day + 40), and those with month + 40
-                           (H-numbers, synthetic ones of NAV) or + 80 (synthetic ones of
-                           Skatteetaten), with both check digits; 6 and 5 digits apart as well */
-    REDACT_TOKEN,       /* behind Bearer, Basic (when it is user:password), JWTs (RFC 7519), and
-                           access_token=…, api_key=… */
-    REDACT_PASSWORD,    /* scheme://user:PASSWORD@host, and password=…, secret=… */
-    REDACT_KINDS
-};
+/*
+ * email        name@domain.tld; %40 and \u0040 stand for @ as well
+ * ip           IPv4 and IPv6, but for loopback and networks (host part all zeros)
+ * card         14 to 19 digits with a card scheme's prefix and length and Luhn's check digit
+ *              (ISO/IEC 7812-1), in a row or in groups
+ * national_id  Norwegian: fødselsnummer, D-number (day + 40), and those with month + 40 (H-numbers,
+ *              synthetic ones of NAV) or + 80 (synthetic ones of Skatteetaten), with both check
+ *              digits; 6 and 5 digits apart as well
+ * token        behind Bearer, Basic (when it is user:password), JWTs (RFC 7519), and what stands
+ *              behind access_token=, api_key= and their like
+ * password     scheme://user:PASSWORD@host, and behind password=, secret= and their like
+ */
 
-/* "email", "ip", … */
+/* Of enum redact_kind: "email", "ip", … */
 extern const char *const redact_kind_names[REDACT_KINDS];
 
 struct redact_match {

@@ -74,6 +74,8 @@ __attribute__((constructor)) static void choose(void)
 void redact_scan_begin(struct redact_scan *s, struct bytes text, bool names)
 {
     *s = (struct redact_scan){.p = text.p, .end = text.p + text.n, .names = names};
+    if (text.n && text.p[0] == ':')
+        s->colons = (uint64_t)1 << 63; /* colons are told at the byte before */
 }
 
 bool redact_scan_next(struct redact_scan *s, const char **at, unsigned *what)

@@ -87,6 +87,8 @@ void confine_enter(const char *config_path, const struct config *c)
         sandbox_may_reread(s, config_path);
     if (c->docker.enabled)
         may_read_containers(s, &c->docker);
+    if (c->redact.key_file[0])
+        sandbox_may_reread(s, c->redact.key_file);
     sandbox_may_write(s, c->data_dir);
     if (c->output_kind == OUTPUT_FILE)
         may_write_output(s, c->file.path);

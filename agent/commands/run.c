@@ -13,6 +13,7 @@
 #include "agent/base/version.h"
 #include "agent/buffer/buffer.h"
 #include "agent/commands/confine.h"
+#include "agent/commands/redaction.h"
 #include "agent/commands/signals.h"
 #include "agent/commands/verify.h"
 #include "agent/config/config.h"
@@ -47,6 +48,7 @@ struct agent {
     struct loop *loop;
     struct buffer *buffer;
     struct encoder *encoder;
+    struct redact *redact; /* NULL: nothing is redacted */
     struct formats *formats;
     struct intake *intake;
     const struct output_kind_ops *output_ops;
@@ -464,8 +466,9 @@ static int open_pipeline(struct agent *a, struct error *e)
     host_name(&c->enrich, a->host, sizeof a->host);
     a->figures = (struct output_figures){fill_figures, a, a->host};
     a->encoder = encoder_create(&c->enrich, bytes_str(a->host), e);
-    if (!a->encoder)
+    if (!a->encoder || redaction_open(&c->redact, &a->redact, e) < 0)
         return -1;
+    encoder_redact(a->encoder, a->redact);
     a->formats = formats_create(c->parsers, e);
     if (!a->formats)
         return -1;
@@ -601,6 +604,7 @@ static void stop(struct agent *a)
     intake_free(a->intake);
     encoder_free(a->encoder);
     formats_free(a->formats);
+    redact_free(a->redact);
     if (a->buffer)
         buffer_close(a->buffer);
     loop_timer_remove(&a->upkeep);

@@ -1,5 +1,6 @@
 #include "agent/commands/verify.h"
 
+#include "agent/commands/redaction.h"
 #include "parsers/document.h"
 #include "parsers/formats.h"
 
@@ -8,11 +9,13 @@ bool verify_config(const struct config *c, struct config_problems *problems)
     struct error e;
     struct encoder *encoder = encoder_create(&c->enrich, BYTES_LITERAL("host"), &e);
     struct formats *formats = encoder ? formats_create(c->parsers, &e) : NULL;
-    bool holds = formats != NULL;
+    struct redact *redact = NULL;
+    bool holds = formats && redaction_open(&c->redact, &redact, &e) == 0;
 
     *problems = (struct config_problems){0};
     if (!holds)
         config_refuse(c, e.text, problems);
+    redact_free(redact);
     formats_free(formats);
     encoder_free(encoder);
     return holds;

@@ -73,6 +73,35 @@ struct enrich_settings {
     struct field_pair *convert;
 };
 
+/* What persons and secrets are known by; parsers/redact_find.h says what each is. */
+enum redact_kind {
+    REDACT_EMAIL,
+    REDACT_IP,
+    REDACT_CARD,
+    REDACT_NATIONAL_ID,
+    REDACT_TOKEN,
+    REDACT_PASSWORD,
+    REDACT_KINDS /* in a rule: all of them */
+};
+
+enum redact_action {
+    REDACT_MASK, /* <email>, an IP address to its prefix; a field: <redacted> */
+    REDACT_DROP, /* nothing in its place; a field: goes with its name; a number: null */
+    REDACT_HASH  /* email_9f86d081884c7d65…, always the same for the same value and key */
+};
+
+struct redact_rule {
+    char *field;     /* dotted name in the document, with *; "": the rule is for a kind */
+    unsigned kind;   /* enum redact_kind */
+    unsigned action; /* enum redact_action */
+};
+
+struct redact_settings {
+    char *key_file;             /* of REDACT_HASH */
+    struct redact_rule **rules; /* in their order: the first that fits counts */
+    char **except;              /* fields in which no kind is looked for */
+};
+
 struct buffer_settings {
     uint64_t max_bytes;
     uint64_t min_free_bytes;   /* set when given in bytes, else 0 */
@@ -133,6 +162,7 @@ struct config {
     struct gelf_settings gelf;
     struct parser_rule **parsers; /* in their order: the first that fits counts */
     struct enrich_settings enrich;
+    struct redact_settings redact;
     struct buffer_settings buffer;
     struct dead_letter_settings dead_letters;
     enum output_kind output_kind;

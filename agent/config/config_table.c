@@ -1,6 +1,7 @@
 #include "agent/config/config_table.h"
 
 #include "agent/config/config_parsers.h"
+#include "agent/config/config_redact.h"
 #include "agent/config/config_value.h"
 
 #define AT(member) SETTING_AT(struct config, member)
@@ -84,6 +85,14 @@ const struct setting config_table[] = {
     SETTING("fields.convert", SET_TEXT_MAP, AT(enrich.convert), "",
      "name: string, long, double or boolean", .check = config_value_check_convert,
      .check_key = config_value_check_field),
+
+    SETTING("redact.key_file", SET_FILE, AT(redact.key_file), "",
+     "file with the key of pseudonyms (action: hash), 16 bytes at least"),
+    SETTING("redact.rules", SET_ITEMS, AT(redact.rules), NULL,
+     "what is taken out of documents before they are written anywhere: - {kind: email, action: hash}",
+     .items = &config_redact_items),
+    SETTING("redact.except", SET_LIST, AT(redact.except), "",
+     "fields in which no kind is looked for, with *", .check = config_redact_check_field),
 
     SETTING("buffer.max_size", SET_SIZE, AT(buffer.max_bytes), "1GiB",
      "of the buffer on disk; when it is full, files wait and datagrams are dropped and counted",

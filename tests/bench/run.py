@@ -1,6 +1,6 @@
 """make bench: the reference load through barge to a counting sink on loopback, beside what its peers took for the same.
 
-    run.py [--build BUILD] [--lines N] all|load|instructions|gelf|idle
+    run.py [--build BUILD] [--lines N] all|load|instructions|redaction|gelf|idle
 """
 
 import argparse
@@ -80,7 +80,7 @@ class Sink:
 class Agent:
     """barge on a folder of its own; its end gives what it used."""
 
-    def __init__(self, bench, sink, compression="none", containers=None, gelf=None, wrapper=(), receive_buffer="8MiB"):
+    def __init__(self, bench, sink, compression="none", containers=None, gelf=None, wrapper=(), receive_buffer="8MiB", more=None):
         self.folder = os.path.join(bench.work, "agent")
         shutil.rmtree(self.folder, ignore_errors=True)
         os.makedirs(self.folder)
@@ -93,6 +93,7 @@ class Agent:
             "output": {"elasticsearch": {"hosts": [f"http://127.0.0.1:{sink.port}"], "compression": compression, "index_window": "0"}},
             "setup": False,
             "status": {"listen": f"127.0.0.1:{self.port}"},
+            **(more or {}),
         }
         path = os.path.join(self.folder, "barge.yaml")
         with open(path, "w", encoding="utf-8") as f:
@@ -171,7 +172,7 @@ class Bench:
             os.rename(log + ".making", log)
         return folder, os.path.getsize(log)
 
-    def ship(self, lines, compression, wrapper=(), seconds=600):
+    def ship(self, lines, compression, wrapper=(), seconds=600, more=None):
         """One shipment from start to last document: (bytes of log, seconds, CPU seconds, peak RSS in MB)."""
         folder, size = self.load(lines)
         with open(os.path.join(folder, "b" * 64, "b" * 64 + "-json.log"), "rb") as f:
@@ -179,7 +180,7 @@ class Bench:
                 pass
         sink = Sink(self.build)
         try:
-            agent = Agent(self, sink, compression, containers=folder, wrapper=wrapper)
+            agent = Agent(self, sink, compression, containers=folder, wrapper=wrapper, more=more)
             wait_for(lambda: agent.running() and sink.stats()["documents"] >= lines, seconds, "all lines in the sink")
             took = sink.stats()["last"] - agent.began
             cpu, rss = agent.stop()
@@ -200,18 +201,30 @@ class Bench:
               f"{self.lines} lines, each once", flush=True)
         return statistics.median(speed), statistics.median(cpu), rss
 
-    def callgrind(self, lines):
+    def callgrind(self, lines, more=None):
         out = os.path.join(self.work, "callgrind.out")
         wrapper = ["valgrind", "--quiet", "--tool=callgrind", f"--callgrind-out-file={out}"]
-        self.ship(lines, "none", wrapper)
+        self.ship(lines, "none", wrapper, more=more)
         with open(out, encoding="utf-8", errors="replace") as f:
             return int(re.search(r"^(?:summary|totals): (\d+)", f.read(), re.M).group(1))
 
-    def instructions(self):
-        few, many = (self.callgrind(n) for n in CALLGRIND_LINES)
+    def instructions(self, what="", more=None):
+        few, many = (self.callgrind(n, more) for n in CALLGRIND_LINES)
         per_event = (many - few) / (CALLGRIND_LINES[1] - CALLGRIND_LINES[0])
-        print(f"instructions per event in user space: {per_event:,.0f}", flush=True)
+        print(f"instructions per event in user space{what}: {per_event:,.0f}", flush=True)
         return per_event
+
+    def redaction(self):
+        """What redaction costs: every kind looked for, and every kind with a pseudonym and some fields."""
+        key_file = os.path.join(self.work, "redact.key")
+        with open(key_file, "w", encoding="ascii") as f:
+            f.write("0123456789abcdef0123456789abcdef")
+        fields = [{"field": name, "action": "drop"} for name in ("user.password", "*.authorization", "headers.cookie")]
+        off = self.instructions(", redaction off")
+        mask = self.instructions(", all kinds masked", {"redact": {"rules": [{"kind": "all"}]}})
+        full = self.instructions(", all kinds as pseudonyms and three fields",
+                                 {"redact": {"key_file": key_file, "rules": [*fields, {"kind": "all", "action": "hash"}]}})
+        print(f"redaction: {mask / off - 1:+.1%} masked, {full / off - 1:+.1%} with pseudonyms and fields", flush=True)
 
     def gelf(self):
         count = GELF_RATE * GELF_SECONDS
@@ -282,7 +295,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", default="build")
     parser.add_argument("--lines", type=int, default=LINES)
-    parser.add_argument("what", choices=["all", "load", "instructions", "gelf", "idle"])
+    parser.add_argument("what", choices=["all", "load", "instructions", "redaction", "gelf", "idle"])
     a = parser.parse_args()
     bench = Bench(a.build, a.lines)
     if a.what in ("all", "load"):
@@ -290,6 +303,8 @@ def main():
         packed = bench.throughput("gzip")
     if a.what in ("all", "instructions"):
         per_event = bench.instructions()
+    if a.what in ("all", "redaction"):
+        bench.redaction()
     if a.what in ("all", "gelf") and os.path.exists(os.path.join(bench.build, "bench", "gelf-send")):
         bench.gelf()
     if a.what in ("all", "idle"):
