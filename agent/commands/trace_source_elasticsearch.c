@@ -20,12 +20,15 @@
 #include "parsers/timestamp.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 #define PAGE 1000u
 #define PAGE_MAX 10000u /* index.max_result_window */
 #define NAMES_MAX 3000  /* bytes of index names in a request line; a node takes 4,096 */
 #define RESPONSE_MAX (512u << 20)
 #define TIMEOUT_MS 30000u
+#define ATTEMPTS 4
+#define PAUSE_MS 300
 #define HOUR_NS 3600000000000ll
 #define DAY_NS (24 * HOUR_NS)
 
@@ -165,13 +168,13 @@ static int refused(const struct es_source *s, long status, const struct strbuf *
     es_client_reason(strbuf_bytes(answer), &reason);
     if (status == 403)
         error_set(e,
-                  "%s: %s%s%s may not read: its role needs the privilege `read` on the indices %s "
-                  "(or give an own user for this in the section trace: of the configuration)",
+                  "%s: %s%s may not read: the role needs the privilege `read` on the indices %s "
+                  "(or the section trace: of the configuration names who may)",
                   host,
                   *user                       ? "user "
                   : *s->settings.api_key_file ? "the API key"
-                                              : "nobody",
-                  user, "", s->pattern);
+                                              : "who gives no name",
+                  user, s->pattern);
     else if (status == 401)
         error_set(e, "%s: user or key is not accepted; %s is what was asked with", host,
                   s->own_user ? "the section trace: of the configuration"
@@ -183,19 +186,26 @@ static int refused(const struct es_source *s, long status, const struct strbuf *
     return -1;
 }
 
-/* 0 with the answer, emptied when there is no such index. */
+/* 0 with any answer. A node that is busy, or moves a shard just now, is asked again. */
 static int ask(struct es_source *s, const char *names, const char *options,
                const struct strbuf *body, struct strbuf *answer, long *status, struct error *e)
 {
+    const struct timespec pause = {.tv_nsec = PAUSE_MS * 1000000};
     struct strbuf path = {0};
-    int rc;
+    int rc, attempts = ATTEMPTS;
 
     strbuf_printf(&path, "/%s/_search?%s", names, options);
-    rc = es_client_request(s->client, "POST", path.p, strbuf_bytes(body), NULL, status, answer, e);
+    do {
+        if (attempts < ATTEMPTS)
+            nanosleep(&pause, NULL);
+        rc = es_client_request(s->client, "POST", path.p, strbuf_bytes(body), NULL, status, answer,
+                               e);
+    } while (rc == 0 && (*status == 429 || *status == 503) && --attempts > 0);
     strbuf_fini(&path);
     return rc;
 }
 
+/* 0 with the answer; "{}" when there is no such index. */
 static int search(struct es_source *s, const struct strbuf *body, struct strbuf *answer,
                   struct error *e)
 {

@@ -140,21 +140,13 @@ def documents_in_node(request_id):
         return [hit["_source"] for hit in json.loads(answer.read())["hits"]["hits"]]
 
 
-def told(document):
-    """The message of a document for one line of a table; an access log of JSON has none."""
-    text = document.get("message") or " ".join(str(document[k]) for k in ("method", "uri", "status", "upstream") if document.get(k))
-    text = text.split("\n")[0]
-    return text if len(text) <= 60 else text[:59] + "…"
-
-
-def table(documents):
-    rows = [("time", "service", "level", "message", "from")]
-    for d in sorted(documents, key=lambda d: d["@timestamp"]):
-        origin = d["container"]["name"] + " (container)" if "container" in d else d["host"]["name"] + " (GELF)"
-        rows.append((d["@timestamp"][11:23].rstrip("Z"), d.get("service", {}).get("name", "-"), d.get("log", {}).get("level", "-"), told(d), origin))
-    widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
-    for r in rows:
-        print("   " + "  ".join(cell.ljust(width) for cell, width in zip(r, widths)).rstrip())
+def trace(path, request_id):
+    """What `barge trace` shows of a request, as its person sees it."""
+    command = [BARGE, "trace", request_id, "-c", path]
+    print(f"   $ {short(BARGE)} trace {request_id} -c {short(path)}\n", flush=True)
+    done = subprocess.run(command, check=False)
+    print(flush=True)
+    return done.returncode
 
 
 def check_node():
@@ -196,18 +188,18 @@ def main():
         process.wait(20)
     story = documents_in_node(wanted) if ES else [d for d in documents_in_files() if d.get("http", {}).get("request", {}).get("id") == wanted]
     print(f"… {ledger['read']} records read, {ledger['delivered']} documents delivered, barge ended with status {process.returncode}.\n")
-    print(f"One request over all services, http.request.id = {wanted}:\n")
-    table(story)
+    print("One request over all services:\n")
+    traced = trace(path, wanted)
     if ES:
         query = urllib.parse.quote(f'http.request.id:"{wanted}"')
-        print(f"\nThe documents are in {ES}; the same question:\n   curl '{ES}/microservices-*/_search?q={query}&sort=@timestamp&pretty'")
+        print(f"The documents are in {ES}; the same question:\n   curl '{ES}/microservices-*/_search?q={query}&sort=@timestamp&pretty'")
     else:
-        print("\nThe documents lie in " + ", ".join(short(os.path.join(OUT, n)) for n in sorted(os.listdir(OUT)) if n.endswith(".ndjson")) +
+        print("The documents lie in " + ", ".join(short(os.path.join(OUT, n)) for n in sorted(os.listdir(OUT)) if n.endswith(".ndjson")) +
               f", one a line:\n   grep {wanted} {short(OUT)}/*.ndjson")
         print("An Elasticsearch is filled with: make demo ES=http://localhost:9200")
     services = {d.get("service", {}).get("name") for d in story}
     missing = {"gateway", "orders", "payment", "stock", "mailer"} - services
-    if missing or process.returncode != 0:
+    if missing or process.returncode != 0 or traced != 0:
         sys.exit(f"demo: nothing of {', '.join(sorted(missing))}" if missing else "demo: barge ended badly")
 
 

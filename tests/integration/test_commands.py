@@ -151,7 +151,7 @@ def test_config_shows_what_is_in_force(tmp_path):
 def test_help_and_version():
     done = program.run("help")
     assert done.returncode == 0
-    for command in ("run", "check", "config", "status", "buffer", "replay", "help", "version"):
+    for command in ("run", "check", "config", "trace", "status", "top", "buffer", "replay", "help", "version"):
         assert f"barge {command}" in done.stdout
         assert program.run("help", command).returncode == 0
     assert program.run("version").stdout.startswith("barge ")

@@ -427,6 +427,9 @@ def test_what_cannot_be_had_whole_is_told(lab):
         elastic.on_other = lambda request, bad=bad: bad
         done = trace(config, "r-1")
         assert done.returncode == 1 and says in done.stderr and done.stdout == ""
+    busy = [Whole(503, error_type="search_phase_execution_exception", reason="all shards failed"), Whole(429), Whole(200, answer)]
+    elastic.on_other = lambda request: busy.pop(0)
+    assert document(BASE, "r-1").decode() in trace(config, "r-1", "--since", LONG_AGO, "--json").stdout and not busy
     elastic.stop()
     done = trace(config, "r-1")
     assert done.returncode == 1 and f"127.0.0.1:{elastic.port}" in done.stderr

@@ -3,7 +3,6 @@
 import datetime
 import os
 import signal
-import urllib.error
 
 import pytest
 
@@ -13,56 +12,11 @@ from expect import index_of
 from framing import files_of, frame
 from gelf_sender import message
 from load import Writer, check_exactly_once, line, number_of
-from scripted_elastic import TestAuthority
 from waiting import wait_until
 
 pytestmark = pytest.mark.limit(300)
 DAY = 86400 * 10**9
 BASE = 1542963600 * 10**9
-
-# What an operator's template says: names are keywords, numbers with a point are doubles, times have nine digits.
-TEMPLATE = {
-    "index_patterns": ["microservices-*"],
-    "template": {
-        "settings": {"number_of_shards": 1, "number_of_replicas": 0, "index.mapping.total_fields.limit": 2000},
-        "mappings": {
-            "date_detection": False,
-            "dynamic_templates": [{"words": {"match_mapping_type": "string", "mapping": {"type": "keyword", "ignore_above": 1024}}}],
-            "properties": {"@timestamp": {"type": "date_nanos"}, "message": {"type": "text"}},
-        },
-    },
-}
-
-
-def group_of(name):
-    """What has a worker of its own. The runner form takes ports that it does not choose: one after the other."""
-    return pytest.mark.xdist_group(name if nodes.VERSIONS[name][0] == "zip" else "runner")
-
-
-@pytest.fixture(scope="module", params=[pytest.param(name, marks=group_of(name)) for name in nodes.wanted()])
-def node(request):
-    try:
-        made = nodes.Node(request.param)
-    except nodes.Unavailable as e:
-        pytest.skip(f"{request.param}: {e}")
-    try:
-        made.start()
-        made.request("PUT", "/_index_template/test", TEMPLATE)
-        yield made
-    finally:
-        made.close()
-
-
-@pytest.fixture
-def clean(node):
-    """The node without indices of an earlier test."""
-    try:
-        for index in node.request("GET", "/microservices-*/_settings?flat_settings=true"):
-            node.request("DELETE", "/" + index)
-    except urllib.error.HTTPError as e:
-        assert e.code == 404
-    return node
-
 
 def agent(lab, node, docker=None, gelf=None, **sections):
     """barge on a node."""
@@ -343,23 +297,6 @@ def test_what_the_node_would_refuse_is_made_acceptable(clean, lab):
 
 
 # ---- over TLS, with users ----
-
-@pytest.fixture(scope="module", params=[pytest.param(name, marks=pytest.mark.xdist_group(name + "-secured")) for name in nodes.wanted()
-                                        if nodes.VERSIONS[name][0] == "zip"] or ["none"])
-def secured(request, tmp_path_factory):
-    if request.param == "none":
-        pytest.skip("none of the versions asked for has security")
-    authority = TestAuthority(tmp_path_factory.mktemp("tls"))
-    try:
-        made = nodes.Node(request.param, security=authority)
-    except nodes.Unavailable as e:
-        pytest.skip(f"{request.param}: {e}")
-    try:
-        made.start()
-        yield made
-    finally:
-        made.close()
-
 
 def secured_agent(lab, node, docker, user, password, **elasticsearch):
     path = f"{lab.folder}/password"

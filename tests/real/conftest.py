@@ -1,0 +1,70 @@
+"""The real nodes, shared by all modules of this folder. Each version has a worker of its own (xdist_group)."""
+
+import urllib.error
+
+import pytest
+
+import nodes
+from scripted_elastic import TestAuthority
+
+# What an operator's template says: names are keywords, numbers with a point are doubles, times have nine digits.
+TEMPLATE = {
+    "index_patterns": ["microservices-*"],
+    "template": {
+        "settings": {"number_of_shards": 1, "number_of_replicas": 0, "index.mapping.total_fields.limit": 2000},
+        "mappings": {
+            "date_detection": False,
+            "dynamic_templates": [{"words": {"match_mapping_type": "string", "mapping": {"type": "keyword", "ignore_above": 1024}}}],
+            "properties": {"@timestamp": {"type": "date_nanos"}, "message": {"type": "text"}},
+        },
+    },
+}
+
+
+def group_of(name):
+    """What has a worker of its own. The runner form takes ports that it does not choose: one after the other."""
+    return pytest.mark.xdist_group(name if nodes.VERSIONS[name][0] == "zip" else "runner")
+
+
+@pytest.fixture(scope="session", params=[pytest.param(name, marks=group_of(name)) for name in nodes.wanted()])
+def node(request):
+    try:
+        made = nodes.Node(request.param)
+    except nodes.Unavailable as e:
+        pytest.skip(f"{request.param}: {e}")
+    try:
+        made.start()
+        made.request("PUT", "/_index_template/test", TEMPLATE)
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def clean(node):
+    """The node without indices of an earlier test."""
+    for pattern in ("microservices-*", "plain-*"):
+        try:
+            for index in node.request("GET", f"/{pattern}/_settings?flat_settings=true"):
+                node.request("DELETE", "/" + index)
+        except urllib.error.HTTPError as e:
+            assert e.code == 404
+    return node
+
+
+@pytest.fixture(scope="session", params=[pytest.param(name, marks=pytest.mark.xdist_group(name + "-secured")) for name in nodes.wanted()
+                                        if nodes.VERSIONS[name][0] == "zip"] or ["none"])
+def secured(request, tmp_path_factory):
+    """A node over TLS, with users."""
+    if request.param == "none":
+        pytest.skip("none of the versions asked for has security")
+    authority = TestAuthority(tmp_path_factory.mktemp("tls"))
+    try:
+        made = nodes.Node(request.param, security=authority)
+    except nodes.Unavailable as e:
+        pytest.skip(f"{request.param}: {e}")
+    try:
+        made.start()
+        yield made
+    finally:
+        made.close()
