@@ -133,7 +133,7 @@ $(BUILD)/barge-crash: $(BUILD)/agent/main.o $(BUILD)/tests/support/crash_io.o $(
 # A unit test links what it needs from the library; one that defines a module's functions itself (io.h) replaces it.
 $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libbarge.a $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d $< $(BUILD)/libbarge.a -o $@ $(ALL_LDFLAGS) $(ALL_LIBS) -lcmocka
+	$(CC) $(ALL_CFLAGS) -O1 -MMD -MP -MF $@.d $< $(BUILD)/libbarge.a -o $@ $(ALL_LDFLAGS) $(ALL_LIBS) -lcmocka
 
 $(BUILD)/bench/%: tests/bench/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
