@@ -375,9 +375,10 @@ static void read_unformatted(struct encoder *enc, const struct record *r, struct
 static void read_message(struct encoder *enc, struct record *r, struct message *msg)
 {
     bool formatted = r->origin && UNLIKELY(r->origin->format != NULL);
+    bool lines = formatted && r->origin->format->kind == PARSER_MULTILINE;
 
     *msg = (struct message){.members = enc->members, .tags = r->tags};
-    if (formatted && read_in_format(enc, r, msg))
+    if (formatted && (r->joined || !lines) && read_in_format(enc, r, msg))
         return;
     if (LIKELY(r->members != NULL)) {
         msg->members = r->members;
@@ -387,7 +388,7 @@ static void read_message(struct encoder *enc, struct record *r, struct message *
     }
     if (read_members(enc, r, without_line_end(r->text, r->text_form), msg))
         return;
-    if (formatted && r->text.p)
+    if (formatted && !lines && r->text.p)
         read_unformatted(enc, r, msg);
     else
         encoder_read_text(enc, r, msg);

@@ -75,6 +75,7 @@ struct record {
     size_t n_members;
     bool members_duplicate; /* two of them have the same key */
     uint8_t stream;         /* enum stream */
+    bool joined;            /* several lines of an event, the escape \n between them */
     int8_t severity;        /* syslog 0..7 for log.level when the message has none; -1 none */
     unsigned tags;          /* TAG_* */
     bool own_time;          /* what the message says of its time counts, where the origin's format

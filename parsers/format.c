@@ -1,6 +1,7 @@
 #include "parsers/format.h"
 
 #include "parsers/format_logfmt.h"
+#include "parsers/format_multiline.h"
 #include "parsers/format_mysql.h"
 #include "parsers/format_nginx.h"
 #include "parsers/format_regex.h"
@@ -22,6 +23,7 @@ static const struct {
     [PARSER_NGINX] = {format_nginx_read, true},
     [PARSER_REGEX] = {format_regex_read, true},
     [PARSER_MYSQL] = {format_mysql_read, false},
+    [PARSER_MULTILINE] = {format_multiline_read, true},
 };
 
 struct format_work *format_work_create(void)
@@ -71,6 +73,10 @@ int format_create(const struct parser_settings *s, struct format **out, struct e
         free(f);
         return -1;
     }
+    if (f->kind == PARSER_MULTILINE && !(f->multiline = format_multiline_create(s, e))) {
+        free(f);
+        return -1;
+    }
     *out = f;
     return 0;
 }
@@ -80,11 +86,24 @@ void format_free(struct format *f)
     if (!f)
         return;
     format_regex_free(f->regex);
+    format_multiline_free(f->multiline);
     free(f);
+}
+
+const struct multiline_rule *format_lines(const struct format *f)
+{
+    static const struct multiline_rule mysql = {.languages = MULTILINE_MYSQL};
+
+    if (f->kind == PARSER_MULTILINE)
+        return format_multiline_rule(f->multiline);
+    return f->kind == PARSER_MYSQL ? &mysql : NULL;
 }
 
 size_t format_bound(const struct format *f, size_t n)
 {
+    /* Message, trace and what it says may be the same lines. */
+    if (f->kind == PARSER_MULTILINE)
+        return 4 * n + NAMES_MAX;
     return f->read ? 2 * n + NAMES_MAX : 0;
 }
 

@@ -14,6 +14,7 @@
 #include "agent/config/config.h"
 
 struct format;
+struct format_multiline;
 struct format_regex;
 struct format_work;
 struct pattern_work;
@@ -36,7 +37,8 @@ struct format {
     enum parser_kind kind;
     format_read_fn *read; /* NULL: PARSER_TEXT and PARSER_JSON, which the encoder knows itself */
     bool takes_json;      /* also what is a JSON object is read by it */
-    struct format_regex *regex; /* PARSER_REGEX */
+    struct format_regex *regex;         /* PARSER_REGEX */
+    struct format_multiline *multiline; /* PARSER_MULTILINE: it reads joined records alone */
 };
 
 /* Where formats write; its parts are for them alone. */
@@ -58,6 +60,11 @@ void format_work_trim(struct format_work *w);
  * begins with the key to blame and a colon ("pattern: …"). Owned: format_free. */
 int format_create(const struct parser_settings *s, struct format **out, struct error *e);
 void format_free(struct format *f);
+
+/* Which lines of a container belong together; NULL: each is a record. Borrowed from f; of the
+ * intake thread. */
+struct multiline_rule;
+const struct multiline_rule *format_lines(const struct format *f);
 
 /* The most that an object of f can have for a text of n bytes. */
 size_t format_bound(const struct format *f, size_t n);

@@ -21,8 +21,9 @@ static const struct {
     const char *name;
     enum parser_kind kind;
 } named[] = {
-    {"auto", PARSER_AUTO},     {"json", PARSER_JSON},   {"text", PARSER_TEXT},
-    {"logfmt", PARSER_LOGFMT}, {"nginx", PARSER_NGINX}, {"mysql", PARSER_MYSQL},
+    {"auto", PARSER_AUTO},           {"json", PARSER_JSON},   {"text", PARSER_TEXT},
+    {"logfmt", PARSER_LOGFMT},       {"nginx", PARSER_NGINX}, {"mysql", PARSER_MYSQL},
+    {"multiline", PARSER_MULTILINE},
 };
 
 struct formats {

@@ -44,7 +44,8 @@ enum parser_kind {
     PARSER_LOGFMT,
     PARSER_NGINX,
     PARSER_MYSQL,
-    PARSER_REGEX
+    PARSER_REGEX,
+    PARSER_MULTILINE
 };
 
 /* How the text of a message is read. */
@@ -52,6 +53,8 @@ struct parser_settings {
     unsigned kind;            /* enum parser_kind */
     char *pattern;            /* PARSER_REGEX, else "" */
     struct field_pair *types; /* of its groups: string, long, double or boolean */
+    unsigned language;        /* PARSER_MULTILINE: auto, java, python, go, dotnet */
+    char *start;              /* likewise: a pattern instead, else "" */
 };
 
 /* Which containers a parser is for: all of what is not "" must fit. */

@@ -1,7 +1,8 @@
 #include "agent/config/config_parsers.h"
 
-const char *const config_parsers_names[] = {"auto",  "json",  "text",  "logfmt",
-                                            "nginx", "mysql", "regex", NULL};
+const char *const config_parsers_names[] = {"auto",  "json",  "text",      "logfmt", "nginx",
+                                            "mysql", "regex", "multiline", NULL};
+const char *const config_parsers_languages[] = {"auto", "java", "python", "go", "dotnet", NULL};
 
 enum { KEY_CONTAINER, KEY_IMAGE, KEY_LABEL, KEY_PARSER };
 
@@ -23,7 +24,7 @@ static bool given(const struct setting_item *item, size_t key)
 int config_parsers_check(const struct setting_item *item, size_t first,
                          const struct parser_settings *s, size_t *key, struct error *why)
 {
-    enum { PARSER, PATTERN, TYPES };
+    enum { PARSER, PATTERN, TYPES, LANGUAGE, START };
 
     if (s->kind == PARSER_REGEX && !given(item, first + PATTERN)) {
         *key = first + PARSER;
@@ -35,6 +36,15 @@ int config_parsers_check(const struct setting_item *item, size_t first,
             *key = first + i;
             return error_set(why, "only parser: regex has it; remove it");
         }
+    for (size_t i = LANGUAGE; i <= START && s->kind != PARSER_MULTILINE; i++)
+        if (given(item, first + i)) {
+            *key = first + i;
+            return error_set(why, "only parser: multiline has it; remove it");
+        }
+    if (given(item, first + LANGUAGE) && given(item, first + START)) {
+        *key = first + START;
+        return error_set(why, "language says where records begin; remove one of them");
+    }
     return 0;
 }
 

@@ -12,6 +12,8 @@ extern const struct setting_items config_parsers_items;
 
 /* The names of enum parser_kind, in its order, ended by NULL. */
 extern const char *const config_parsers_names[];
+/* The languages of parser: multiline, ended by NULL. */
+extern const char *const config_parsers_languages[];
 
 /* The rows of a table of keys for the struct parser_settings that is a member of type. */
 #define PARSER_KEYS(type, member)                                                                  \
@@ -22,7 +24,13 @@ extern const char *const config_parsers_names[];
                 .check = config_value_check_nonempty),                                             \
         SETTING("types", SET_TEXT_MAP, SETTING_AT(type, member.types), "",                         \
                 "of its groups: string, long, double or boolean",                                  \
-                .check = config_value_check_convert, .check_key = config_value_check_field)
+                .check = config_value_check_convert, .check_key = config_value_check_field),       \
+        SETTING("language", SET_CHOICE, SETTING_AT(type, member.language), "auto",                 \
+                "of parser: multiline, whose stack traces are put together",                       \
+                .choices = config_parsers_languages),                                              \
+        SETTING("start", SET_STRING, SETTING_AT(type, member.start), NULL,                         \
+                "of parser: multiline, a PCRE2 pattern of the lines that begin a record",          \
+                .check = config_value_check_nonempty)
 
 /* What the keys of a parser must have together: PARSER_KEYS begin at index first of the item's
  * keys. -1 with *key and *why. */

@@ -39,6 +39,7 @@ void docker_container_make_origin(struct docker_container *c)
     origin_guess_service(&facts, docker_config_label, &c->config);
     facts.format =
         formats_of(intake_formats(c->log.shared->intake), &facts, docker_config_label, &c->config);
+    tail_log_set_lines(&c->log, facts.format ? format_lines(facts.format) : NULL);
     origin_free(c->origin);
     c->origin = origin_create(&facts);
 }
@@ -59,6 +60,7 @@ static bool emit(void *arg, const struct docker_framed *f)
         .stream = f->stream,
         .severity = -1,
         .tags = f->tags,
+        .joined = f->joined,
         .time_ns = f->time_ns,
         .time_text = f->time_text,
         .attrs = f->attrs,
@@ -70,6 +72,8 @@ static bool emit(void *arg, const struct docker_framed *f)
         r.time_ns = c->created_known ? c->created_ns : clock_wall_ns();
         flags = c->created_known ? 0 : BUFFER_DURABLE_FIRST;
     }
+    if (UNLIKELY(f->cut))
+        flags |= BUFFER_DURABLE_FIRST;
     return intake_file_record(c->log.shared->intake, &r, f->source, f->position, f->hash, flags) ==
            INTAKE_TAKEN;
 }

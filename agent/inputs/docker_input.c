@@ -10,6 +10,7 @@
 #include "agent/base/strbuf.h"
 #include "agent/inputs/docker_folders.h"
 #include "agent/inputs/tail_files.h"
+#include "agent/inputs/tail_reading.h"
 #include "agent/inputs/tail_turns.h"
 
 #include <stdlib.h>
@@ -22,7 +23,9 @@ struct docker_input {
     struct tail_shared shared;
     struct docker_folders *folders;
     struct loop_timer *tick;
+    struct loop_timer *silence; /* set: in lines_watched */
     uint64_t shown_ms;
+    bool lines_watched;
     bool soon; /* the tick comes within a second */
     bool full; /* the intake had no room; docker_input_room or the tick ends it */
 };
@@ -96,6 +99,24 @@ static void on_tick(void *arg)
     tick_soon(d);
 }
 
+static void watch_lines(struct docker_input *d)
+{
+    if (d->lines_watched || !d->shared.lines_wait)
+        return;
+    d->lines_watched = true;
+    loop_timer_set(d->silence, TAIL_SILENCE_TICK_MS);
+}
+
+static void on_silence(void *arg)
+{
+    struct docker_input *d = arg;
+
+    d->shared.now_ms = clock_mono_ms();
+    d->lines_watched = false;
+    tail_reading_silence(&d->shared);
+    watch_lines(d);
+}
+
 static void on_changed(void *arg)
 {
     tick_soon(arg);
@@ -117,6 +138,7 @@ struct docker_input *docker_input_start(const struct docker_settings *settings, 
     s->work = base_alloc(sizeof *s->work);
     json_keys_seen_init(&s->work->seen);
     d->tick = loop_timer_add(loop, on_tick, d);
+    d->silence = loop_timer_add(loop, on_silence, d);
     d->folders = docker_folders_start(s, settings, loop, holder, on_changed, d);
     show_figures(d);
     name_unreadable(s);
@@ -131,6 +153,7 @@ void docker_input_stop(struct docker_input *d)
         return;
     docker_folders_stop(d->folders);
     loop_timer_remove(&d->tick);
+    loop_timer_remove(&d->silence);
     tail_turns_fini(&d->shared);
     free(d->shared.work);
     free(d);
@@ -155,6 +178,7 @@ bool docker_input_turn(struct docker_input *d)
     if (s->changed && s->now_ms - d->shown_ms >= (d->full && !was_full ? SHOW_MS / 10 : SHOW_MS))
         show_figures(d);
     tick_soon(d);
+    watch_lines(d);
     return s->ready && !d->full;
 }
 

@@ -266,6 +266,15 @@ void docker_multi_cut(struct docker_multi *m, unsigned streams)
     }
 }
 
+void docker_multi_set_rule(struct docker_multi *m, const struct multiline_rule *rule)
+{
+    if (rule->languages == m->rule.languages && rule->starts == m->rule.starts &&
+        rule->pattern == m->rule.pattern)
+        return;
+    docker_multi_cut(m, ~0u);
+    m->rule = *rule;
+}
+
 /* ---- what waits ---- */
 
 const struct docker_framed *docker_multi_first(const struct docker_multi *m, size_t stream)

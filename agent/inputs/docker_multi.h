@@ -30,6 +30,8 @@ struct docker_multi;
 /* rule is copied; with neither languages nor pattern every line is a record of its own. Owned. */
 struct docker_multi *docker_multi_create(const struct multiline_rule *rule);
 void docker_multi_free(struct docker_multi *m);
+/* Another rule from now on: what is pending under the old one is cut. */
+void docker_multi_set_rule(struct docker_multi *m, const struct multiline_rule *rule);
 
 /* The next record of the container: a line, its pieces joined. */
 void docker_multi_take(struct docker_multi *m, const struct docker_framed *r, docker_emit_fn *emit,

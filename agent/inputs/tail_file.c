@@ -233,11 +233,14 @@ void tail_file_continue(struct tail_file *f, const struct tail_position *p)
         .in_long_line = p->in_long_line,
         .time_known = p->time_known,
         .time_ns = p->time_ns,
+        .by_stream = p->by_stream,
     };
+    _Static_assert(sizeof f->at.from == sizeof p->from, "streams of a position");
+    memcpy(f->at.from, p->from, sizeof p->from);
     f->marker = p->resume == p->done ? p->marker : 0;
     f->marker_n = p->resume == p->done ? p->marker_n : 0;
     f->complete = p->complete;
-    f->settled = p->resume == p->done;
+    f->settled = p->resume == p->done && !p->by_stream;
     f->safe = p->done;
     f->dirty = true;
 }

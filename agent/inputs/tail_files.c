@@ -18,7 +18,7 @@ void tail_files_restore(struct tail_log *log, uint64_t source, const struct tail
     f->at.source = source;
     f->at.offset = p->done;
     f->complete = p->complete;
-    f->settled = p->resume == p->done;
+    f->settled = p->resume == p->done && !p->by_stream;
     f->has_entry = true;
     f->entry_n = tail_position_write(p, f->entry);
     f->aside = true;
@@ -51,7 +51,11 @@ static void save_file(struct tail_log *log, struct tail_file *f, const struct do
     char value[TAIL_POSITION_BYTES];
     size_t n;
 
-    f->settled = p.resume == p.done;
+    for (size_t i = 0; from->by_stream && i < TAIL_STREAMS; i++) {
+        p.from[i] = from->from[i];
+        p.by_stream |= p.from[i] != p.done;
+    }
+    f->settled = p.resume == p.done && !p.by_stream;
     n = tail_position_write(&p, value);
     if (f->has_entry && bytes_equal(bytes_of(value, n), bytes_of(f->entry, f->entry_n)))
         return;
@@ -80,8 +84,13 @@ void tail_files_save(struct tail_log *log)
         if (!f->identified)
             continue;
         from = docker_frame_resume(&log->frame, &f->at, &older);
-        /* While records are made once more, the entry of the earlier life holds. */
-        if (f->at.offset >= f->at.replay_to && (f->at.offset || f->has_entry || f->complete))
+        /* While records are made once more, the entry of the earlier life holds, unless each
+         * stream's own says how far they were. */
+        if (from.by_stream)
+            from.replay_to = f->at.offset;
+        else if (f->at.offset < f->at.replay_to)
+            continue;
+        if (f->at.offset || f->has_entry || f->complete)
             save_file(log, f, &from);
     }
     /* What was truncated while a record that began in it waited. */

@@ -59,10 +59,34 @@ void tail_log_fini(struct tail_log *log)
         leave_list(&s->ready, &s->ready_last, log, offsetof(struct tail_log, next_ready));
     if (log->wants_visit)
         leave_list(&s->visits, &s->visits_last, log, offsetof(struct tail_log, next_visit));
-    s->join_bytes -= log->frame.join.bytes;
-    docker_join_forget(&log->frame.join);
+    s->join_bytes -= docker_frame_bytes(&log->frame);
+    docker_frame_forget(&log->frame);
+    docker_multi_free(log->frame.multi);
+    log->frame.multi = NULL;
     s->unreadable_changed |= log->denied;
     s->changed = true;
+}
+
+void tail_log_set_lines(struct tail_log *log, const struct multiline_rule *rule)
+{
+    static const struct multiline_rule none = {0};
+
+    if (!log->frame.multi) {
+        if (rule)
+            log->frame.multi = docker_multi_create(rule);
+        return;
+    }
+    docker_multi_set_rule(log->frame.multi, rule ? rule : &none);
+    if (docker_multi_is_full(log->frame.multi))
+        tail_log_set_ready(log);
+}
+
+void tail_log_count_by_stream(struct tail_log *log)
+{
+    static const struct multiline_rule none = {0};
+
+    if (!log->frame.multi)
+        log->frame.multi = docker_multi_create(&none);
 }
 
 /* ---- what is wanted ---- */
@@ -167,8 +191,8 @@ bool tail_log_visit(struct tail_log *log, int folder, const char *name)
 void tail_log_unfollow(struct tail_log *log)
 {
     log->followed = false;
-    log->shared->join_bytes -= log->frame.join.bytes;
-    docker_join_forget(&log->frame.join);
+    log->shared->join_bytes -= docker_frame_bytes(&log->frame);
+    docker_frame_forget(&log->frame);
     while (log->files) {
         struct tail_file *f = log->files;
 

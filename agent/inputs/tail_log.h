@@ -51,6 +51,7 @@ struct tail_shared {
     size_t join_bytes;         /* memory of all frames' joins */
     bool owe_sync, owe_urgent; /* after the next commit */
     bool attention;            /* something waits for the clock: a tick is due within a second */
+    bool lines_wait;           /* tail_reading_silence is due within TAIL_SILENCE_TICK_MS */
     bool changed;              /* figures may have moved */
     bool unreadable_changed;
 };
@@ -69,6 +70,7 @@ struct tail_log {
     bool rewound; /* framing was set back to save memory; what was framed is to be read again */
     bool uses_gz; /* compressed files were seen, or are to be expected */
     bool stopped; /* nobody is writing to it */
+    bool silent;  /* the clock wants to end what is pending, once all was read */
     int64_t finished_ns;      /* when the one before stopped, INT64_MIN before there was one */
     uint64_t hold_until_ms;   /* reading waits until then; 0 when it does not */
     uint64_t retry_ms;        /* 0, or when to look again */
@@ -86,6 +88,12 @@ struct tail_log {
 void tail_log_init(struct tail_log *log, struct tail_shared *s);
 /* Closes and forgets; the positions stay. Leaves shared->all and the queues. */
 void tail_log_fini(struct tail_log *log);
+
+/* Which lines belong together; NULL: none. What is pending under an older rule ends. The pattern is
+ * borrowed. Between turns. */
+void tail_log_set_lines(struct tail_log *log, const struct multiline_rule *rule);
+/* A position of an earlier life is one by stream: it counts, whatever the rule is now. */
+void tail_log_count_by_stream(struct tail_log *log);
 
 /* Puts it on the list of visits. */
 void tail_log_want_visit(struct tail_log *log);

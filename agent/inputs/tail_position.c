@@ -1,8 +1,11 @@
 #include "agent/inputs/tail_position.h"
 
 #define VERSION 1
+#define VERSION_BY_STREAM 2
 
 #define SHORT_BYTES 32
+#define HEAD_BYTES 18
+#define FROM_BYTES (8 * TAIL_STREAMS)
 
 enum { FLAG_COMPLETE = 1, FLAG_IN_LONG_LINE = 2, FLAG_TIME_KNOWN = 4, FLAG_DRAWN = 8 };
 
@@ -56,8 +59,10 @@ bool tail_position_key_read(struct bytes key, struct tail_id *id, bool *has_sour
 
 size_t tail_position_write(const struct tail_position *p, char to[TAIL_POSITION_BYTES])
 {
+    size_t n = SHORT_BYTES;
+
     memset(to, 0, TAIL_POSITION_BYTES);
-    to[0] = VERSION;
+    to[0] = p->by_stream ? VERSION_BY_STREAM : VERSION;
     to[1] = (char)((p->complete ? FLAG_COMPLETE : 0) | (p->in_long_line ? FLAG_IN_LONG_LINE : 0) |
                    (p->time_known ? FLAG_TIME_KNOWN : 0) | (p->drawn ? FLAG_DRAWN : 0));
     to[2] = (char)p->made;
@@ -66,19 +71,25 @@ size_t tail_position_write(const struct tail_position *p, char to[TAIL_POSITION_
     put_le(to + 12, p->done, 8);
     put_le(to + 20, (uint64_t)p->time_ns, 8);
     put_le(to + 28, p->marker, 4);
-    if (p->head_n == 0)
-        return SHORT_BYTES;
-    put_le(to + 32, p->head_n, 2);
-    put_le(to + 34, p->head, 8);
-    put_le(to + 42, p->inode, 8);
-    return TAIL_POSITION_BYTES;
+    if (p->head_n) {
+        put_le(to + n, p->head_n, 2);
+        put_le(to + n + 2, p->head, 8);
+        put_le(to + n + 10, p->inode, 8);
+        n += HEAD_BYTES;
+    }
+    for (size_t i = 0; p->by_stream && i < TAIL_STREAMS; i++, n += 8)
+        put_le(to + n, p->from[i], 8);
+    return n;
 }
 
 bool tail_position_read(struct bytes v, struct tail_position *p)
 {
+    size_t from = 0;
     uint8_t flags;
 
-    if (v.n < SHORT_BYTES || v.p[0] != VERSION)
+    if (v.n >= SHORT_BYTES + FROM_BYTES && v.p[0] == VERSION_BY_STREAM)
+        from = v.n - FROM_BYTES;
+    else if (v.n < SHORT_BYTES || v.p[0] != VERSION)
         return false;
     flags = (uint8_t)v.p[1];
     *p = (struct tail_position){
@@ -93,7 +104,10 @@ bool tail_position_read(struct bytes v, struct tail_position *p)
         .marker = (uint32_t)get_le(v.p + 28, 4),
         .marker_n = (uint8_t)v.p[3],
     };
-    if (v.n >= TAIL_POSITION_BYTES) {
+    p->by_stream = from != 0;
+    for (size_t i = 0; from && i < TAIL_STREAMS; i++)
+        p->from[i] = get_le(v.p + from + 8 * i, 8);
+    if ((from ? from : v.n) >= SHORT_BYTES + HEAD_BYTES) {
         p->head_n = (uint16_t)get_le(v.p + 32, 2);
         p->head = get_le(v.p + 34, 8);
         p->inode = get_le(v.p + 42, 8);

@@ -6,6 +6,9 @@
  * hash), 7 bytes of the file's source; or without the source: the log has been seen. Value,
  * little-endian: version (1), flags, made, marker bytes, resume u64, done u64, time i64, marker
  * u32; of files that are not known by their source alone also head bytes u16, head u64, inode u64.
+ * Version 2, while a record of several lines waits, has behind that three u64: where the first
+ * record of each stream begins that was not handed on. An agent that does not know it would take
+ * the lines before `done` for delivered; so it takes the value as none, and reads the file again.
  * A later version may append; a value of another version is taken as none, and the file is read
  * again (its records have the same `_id`s).
  */
@@ -17,7 +20,8 @@
 #define TAIL_ID_BYTES 32
 #define TAIL_SOURCE_BYTES 7
 #define TAIL_KEY_BYTES (1 + TAIL_ID_BYTES + TAIL_SOURCE_BYTES) /* at most */
-#define TAIL_POSITION_BYTES 50                                 /* at most */
+#define TAIL_POSITION_BYTES 74                                 /* at most */
+#define TAIL_STREAMS 3
 #define TAIL_MARKER_BYTES 64 /* how much of the file before `done` the marker covers, at most */
 
 /* What a log is of. */
@@ -41,6 +45,8 @@ struct tail_position {
     uint8_t marker_n;
     uint16_t head_n; /* tail_identity.h; 0: none of these three */
     uint64_t head, inode;
+    bool by_stream; /* from says what was handed on, and neither done nor made */
+    uint64_t from[TAIL_STREAMS];
 };
 
 /* The key of a file (source: not NULL) or of the log itself. Returns its length. */

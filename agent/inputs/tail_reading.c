@@ -42,6 +42,11 @@ static void truncated(struct tail_log *log, struct tail_file *f)
     struct tail_file *fresh = tail_file_create(log), **at = &log->files;
     uint64_t unread = f->size > f->at.offset ? f->size - f->at.offset : 0;
 
+    if (log->frame.multi) { /* what pends can no longer be read again */
+        docker_multi_cut(log->frame.multi, ~0u);
+        docker_multi_uproot(log->frame.multi);
+    }
+
     log_warn("a log file was truncated or replaced in place, read from its beginning",
              LOG_STR(log->shared->kind->what, log->name), LOG_U64("read_bytes", f->at.offset),
              LOG_U64("unread_bytes", unread));
@@ -177,7 +182,7 @@ static enum tail_turn finish(struct tail_log *log, struct tail_file *f, size_t *
 /* Whether what waits can be read again: not when it stood in a file that was truncated since. */
 static bool can_rewind(const struct tail_log *log)
 {
-    if (log->gone || !docker_join_waits(&log->frame.join))
+    if (log->gone || !docker_frame_waits(&log->frame))
         return false;
     for (const struct tail_file *f = log->known; f; f = f->next)
         if (docker_frame_waits_in(&log->frame, &f->at))
@@ -193,7 +198,8 @@ static bool is_better(const struct tail_log *a, const struct tail_log *b)
         return true;
     if (a->is_ready != b->is_ready)
         return !a->is_ready;
-    return a->is_ready ? a->frame.join.bytes < b->frame.join.bytes : a->active_ms < b->active_ms;
+    return a->is_ready ? docker_frame_bytes(&a->frame) < docker_frame_bytes(&b->frame)
+                       : a->active_ms < b->active_ms;
 }
 
 /* Forgets the unfinished lines of c: they are read again when there is more of them. */
@@ -210,8 +216,8 @@ static void set_back(struct tail_log *log)
         f->marker = f->marker_n = 0;
         f->complete = false;
     }
-    log->shared->join_bytes -= log->frame.join.bytes;
-    docker_join_forget(&log->frame.join);
+    log->shared->join_bytes -= docker_frame_bytes(&log->frame);
+    docker_frame_forget(&log->frame);
     log->rewound = true;
 }
 
@@ -263,10 +269,28 @@ static bool run_is_over(const struct tail_log *log)
     return log->shared->now_ms - log->active_ms >= TAIL_STOPPED_MS;
 }
 
+/* All was read: ends the events whose streams are silent, and those that began in files of which
+ * nothing would be left if we were killed now. false: the intake is full. */
+static bool end_events(struct tail_log *log)
+{
+    struct docker_multi *m = log->frame.multi;
+    unsigned ended = 0;
+
+    if (log->silent)
+        ended = docker_multi_silent(m, log->shared->now_ms, TAIL_SILENCE_MS);
+    log->silent = false;
+    for (const struct tail_file *f = log->files; f; f = f->next)
+        if (f->removed && f->complete)
+            ended |= docker_multi_pending_in(m, f->at.source);
+    return docker_frame_cut(&log->frame, ended);
+}
+
 static enum tail_turn turn_over_files(struct tail_log *log, size_t *n)
 {
     size_t before = *n;
 
+    if (log->frame.multi && !docker_frame_cut(&log->frame, 0))
+        return TAIL_TURN_FULL;
     for (struct tail_file *f = log->files; f; f = f->next) {
         bool newest = !f->next && !log->gone;
         enum tail_turn turn;
@@ -285,7 +309,9 @@ static enum tail_turn turn_over_files(struct tail_log *log, size_t *n)
         if (turn != TAIL_TURN_IDLE || !f->complete)
             return turn;
     }
-    if (docker_join_waits(&log->frame.join)) {
+    if (log->frame.multi && !end_events(log))
+        return TAIL_TURN_FULL;
+    if (docker_join_waits(&log->frame.join) || (log->gone && docker_frame_waits(&log->frame))) {
         if (run_is_over(log))
             return docker_frame_flush(&log->frame) ? TAIL_TURN_IDLE : TAIL_TURN_FULL;
         log->shared->attention |= log->stopped;
@@ -295,7 +321,7 @@ static enum tail_turn turn_over_files(struct tail_log *log, size_t *n)
 
 enum tail_turn tail_reading_turn(struct tail_log *log, size_t *n)
 {
-    size_t join_bytes = log->frame.join.bytes;
+    size_t join_bytes = docker_frame_bytes(&log->frame);
     enum tail_turn turn;
 
     if (!log->followed || is_held(log))
@@ -304,7 +330,11 @@ enum tail_turn tail_reading_turn(struct tail_log *log, size_t *n)
     if (log->rewound)
         wake_rewound(log);
     turn = turn_over_files(log, n);
-    log->shared->join_bytes += log->frame.join.bytes - join_bytes;
+    log->shared->join_bytes += docker_frame_bytes(&log->frame) - join_bytes;
+    if (log->frame.multi) {
+        docker_multi_silent(log->frame.multi, log->shared->now_ms, 0); /* since when they wait */
+        log->shared->lines_wait |= docker_multi_pending(log->frame.multi) != 0;
+    }
     if (log->shared->join_bytes > TAIL_MAX_JOIN_BYTES)
         limit_join_memory(log);
     if (!log->gone || log->files)
@@ -381,4 +411,22 @@ void tail_reading_tick(struct tail_log *log)
     }
     for (struct tail_file *f = log->files; f; f = f->next)
         tick_file(log, f);
+}
+
+void tail_reading_silence(struct tail_shared *s)
+{
+    s->lines_wait = false;
+    for (struct tail_log *log = s->all; log; log = log->next_all) {
+        struct docker_multi *m = log->frame.multi;
+
+        if (!m || !log->followed || !(log->rewound || docker_multi_pending(m)))
+            continue;
+        s->lines_wait = true;
+        if (!log->rewound && !docker_multi_silent(m, s->now_ms, TAIL_SILENCE_MS))
+            continue;
+        log->silent = true;
+        for (struct tail_file *f = log->files; f; f = f->next)
+            f->dirty |= !f->next && f->fd >= 0;
+        tail_log_set_ready(log);
+    }
 }

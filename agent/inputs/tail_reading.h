@@ -8,9 +8,11 @@
 
 #define TAIL_MAX_GZ_READERS 4 /* at a time: each takes up to 1.2 MiB */
 #define TAIL_MAX_JOIN_BYTES                                                                        \
-    (64u << 20)           /* unfinished lines in memory, all logs of an input together             \
-                           */
-#define TAIL_WAIT_MS 2000 /* before an unended last line of a rotated file is its last record */
+    (64u << 20)              /* unfinished lines in memory, all logs of an input together          \
+                              */
+#define TAIL_WAIT_MS 2000    /* before an unended last line of a rotated file is its last record */
+#define TAIL_SILENCE_MS 1250 /* of a stream: its pending event ends. More than MULTILINE_GAP_NS */
+#define TAIL_SILENCE_TICK_MS 250
 #define TAIL_STOPPED_MS                                                                            \
     5000                   /* nothing more is written this long after a log's writer has stopped */
 #define TAIL_QUIET_MS 5000 /* a rotated file stays open this long after its last growth */
@@ -23,5 +25,9 @@ enum tail_turn tail_reading_turn(struct tail_log *log, size_t *n);
 /* What waits for the clock: tails, retries, quiet files, missing ones. Sets shared->attention when
  * more waits. */
 void tail_reading_tick(struct tail_log *log);
+
+/* Where a stream was silent, all is read once more and its pending event ended. Between turns; sets
+ * shared->lines_wait when more pends. */
+void tail_reading_silence(struct tail_shared *s);
 
 #endif

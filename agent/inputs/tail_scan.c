@@ -284,6 +284,8 @@ static void attach(struct tail_log *log, struct tail_file *f, struct tail_file *
     f->seen = log->scan;
     if (from_entry)
         tail_file_continue(f, &p);
+    if (f->at.by_stream)
+        tail_log_count_by_stream(log);
     insert(log, f);
     if (f->complete && (f->compressed || f->inode.size == f->at.offset)) {
         f->dirty = false;

@@ -233,6 +233,24 @@ static void test_position_codec(void **state)
     memset(value + 12, 0, 8); /* done before resume */
     assert_false(tail_position_read(bytes_of(value, n), &back));
 
+    p.by_stream = true;
+    p.from[1] = 0x2122232425262728;
+    p.from[2] = 7;
+    assert_int_equal(tail_position_write(&p, value), 56);
+    assert_int_equal(value[0], 2);
+    assert_memory_equal(value + 1, expected + 1, 31);
+    assert_memory_equal(value + 32,
+                        "\0\0\0\0\0\0\0\0\x28\x27\x26\x25\x24\x23\x22\x21\7\0\0\0\0\0\0\0", 24);
+    assert_true(tail_position_read(bytes_of(value, 56), &back));
+    assert_true(back.by_stream && back.from[0] == 0 && back.from[1] == p.from[1] &&
+                back.from[2] == 7 && back.head_n == 0 && back.done == p.done);
+    assert_false(tail_position_read(bytes_of(value, 55), &back));
+    p.head_n = 3;
+    p.head = p.inode = 9;
+    assert_int_equal(tail_position_write(&p, value), TAIL_POSITION_BYTES);
+    assert_true(tail_position_read(bytes_of(value, TAIL_POSITION_BYTES), &back));
+    assert_true(back.by_stream && back.from[2] == 7 && back.head_n == 3 && back.inode == 9);
+
     assert_int_equal(tail_position_key(&id, &source, key), 39);
     assert_memory_equal(key + 32, "\1\2\3\4\5\6\7", 7);
     assert_true(tail_position_key_read(bytes_of(key, 39), &id_back, &has_source, &source));
