@@ -36,12 +36,11 @@ int config_parsers_check(const struct setting_item *item, size_t first,
             *key = first + i;
             return error_set(why, "only parser: regex has it; remove it");
         }
-    for (size_t i = LANGUAGE; i <= START && s->kind != PARSER_MULTILINE; i++)
-        if (given(item, first + i)) {
-            *key = first + i;
-            return error_set(why, "only parser: multiline has it; remove it");
-        }
-    if (given(item, first + LANGUAGE) && given(item, first + START)) {
+    if (s->kind != PARSER_MULTILINE && (s->language || given(item, first + START))) {
+        *key = first + (s->language ? LANGUAGE : START);
+        return error_set(why, "only parser: multiline has it; remove it");
+    }
+    if (s->language && given(item, first + START)) {
         *key = first + START;
         return error_set(why, "language says where records begin; remove one of them");
     }

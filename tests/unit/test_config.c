@@ -437,6 +437,8 @@ static void printed_configuration_means_the_same(void **state)
         "enrich: {fields: {a: '1', b: 1, c: \"q\\\"\\n\", 'k:l': [1, {m: x}]}}",
         "buffer: {sync: off, min_free: 7MB}\nshutdown_timeout: 1500ms",
         "parsers: [{label: a=b, parser: regex, pattern: '^(?<n>\\d+) # \"', types: {n: long}}]",
+        "parsers: [{label: a=b, parser: multiline, start: '^(\\d+) # \"'}]",
+        "parsers: [{label: a=b, parser: multiline, language: python}]",
         "parsers: [{container: 'a: *', parser: json}, {label: 'a=\"b', image: '*', parser: text}]",
     };
     struct strbuf first = {0}, second = {0};
