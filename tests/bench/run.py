@@ -1,6 +1,6 @@
 """make bench: the reference load through barge to a counting sink on loopback, beside what its peers took for the same.
 
-    run.py [--build BUILD] [--lines N] all|load|instructions|redaction|gelf|idle
+    run.py [--build BUILD] [--lines N] all|load|instructions|redaction|multiline|gelf|idle
 """
 
 import argparse
@@ -226,6 +226,10 @@ class Bench:
                                  {"redact": {"key_file": key_file, "rules": [*fields, {"kind": "all", "action": "hash"}]}})
         print(f"redaction: {mask / off - 1:+.1%} masked, {full / off - 1:+.1%} with pseudonyms and fields", flush=True)
 
+    def multiline(self):
+        """What it costs to look for stack traces in the reference load, which has none."""
+        self.instructions(", parser: multiline", {"parsers": [{"container": "*", "parser": "multiline"}]})
+
     def gelf(self):
         count = GELF_RATE * GELF_SECONDS
         port = free_port(socket.SOCK_DGRAM)
@@ -295,7 +299,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", default="build")
     parser.add_argument("--lines", type=int, default=LINES)
-    parser.add_argument("what", choices=["all", "load", "instructions", "redaction", "gelf", "idle"])
+    parser.add_argument("what", choices=["all", "load", "instructions", "redaction", "multiline", "gelf", "idle"])
     a = parser.parse_args()
     bench = Bench(a.build, a.lines)
     if a.what in ("all", "load"):
@@ -305,6 +309,8 @@ def main():
         per_event = bench.instructions()
     if a.what in ("all", "redaction"):
         bench.redaction()
+    if a.what in ("all", "multiline"):
+        bench.multiline()
     if a.what in ("all", "gelf") and os.path.exists(os.path.join(bench.build, "bench", "gelf-send")):
         bench.gelf()
     if a.what in ("all", "idle"):
