@@ -110,6 +110,47 @@ static void test_the_books_are_set_by_whoever_shows_them(void **state)
     fixture_done(dir);
 }
 
+/* What became of the records outlasts the process, by the state or by the last commit alone. */
+static void test_the_books_survive(void **state)
+{
+    static const struct buffer_outcome outcome = {
+        .delivered = 40, .duplicate = 30, .dead_lettered = 20, .damaged = 10};
+    char *dir = fixture_dir(), copy[256], path[300];
+    struct buffer *b = fixture_open(dir, 64 << 20, 0);
+    struct buffer_stats s;
+    (void)state;
+
+    for (uint64_t k = 0; k < 100; k++)
+        assert_true(fixture_append(b, BUFFER_CAN_WAIT, 0, k, DOC));
+    assert_int_equal(buffer_commit(b), 0);
+    buffer_advance(b, read_all(b, 0, 100, 0), &outcome);
+    buffer_count_drop(b, BUFFER_DROP_FULL, 3);
+    buffer_count_drop(b, BUFFER_DROP_TOO_LARGE, 4);
+    buffer_count_drop(b, BUFFER_DROP_INVALID, 5);
+    assert_true(fixture_append(b, BUFFER_CAN_WAIT, 0, 100, DOC));
+    assert_int_equal(buffer_commit(b), 0);
+    snprintf(copy, sizeof copy, "%s2", dir);
+    for (int life = 0; life < 2; life++) {
+        fixture_copy(dir, copy);
+        snprintf(path, sizeof path, "%s/state", copy);
+        if (life == 1)
+            assert_int_equal(unlink(path), 0);
+        struct buffer *again = fixture_open(copy, 64 << 20, 0);
+        buffer_stats(again, &s);
+        assert_int_equal(s.delivered, 40);
+        assert_int_equal(s.duplicate, 30);
+        assert_int_equal(s.dead_lettered, 20);
+        assert_int_equal(s.damaged, 10);
+        assert_int_equal(s.dropped[BUFFER_DROP_FULL], 3);
+        assert_int_equal(s.dropped[BUFFER_DROP_TOO_LARGE], 4);
+        assert_int_equal(s.dropped[BUFFER_DROP_INVALID], 5);
+        assert_int_equal(s.buffered, 1);
+        buffer_close(again);
+    }
+    buffer_close(b);
+    fixture_done(dir);
+}
+
 static void test_what_is_not_committed_is_not_seen(void **state)
 {
     char *dir = fixture_dir();
@@ -121,11 +162,21 @@ static void test_what_is_not_committed_is_not_seen(void **state)
         assert_true(fixture_append(b, BUFFER_CAN_WAIT, 0, k, DOC));
     assert_true(fixture_bytes(dir) > 1 << 20);
     read_all(b, 0, 0, 0);
+    struct buffer_cursor c = buffer_frontier(b);
+    static char to[1 << 16];
+    uint64_t lost;
+    size_t need, at = 0, n;
+    struct buffer_record r;
+    assert_int_equal(buffer_read(b, &c, to, sizeof to, &lost, &need), 0);
     char copy[256];
     snprintf(copy, sizeof copy, "%s2", dir);
     fixture_copy(dir, copy);
     assert_int_equal(buffer_commit(b), 0);
     read_all(b, 0, 6000, 0);
+    /* Nor was it passed over. */
+    n = buffer_read(b, &c, to, sizeof to, &lost, &need);
+    assert_true(buffer_next(to, n, &at, &r));
+    fixture_check(&r, 0, DOC);
     buffer_close(b);
     b = fixture_open(copy, 64 << 20, 0);
     read_all(b, 0, 0, 0);
@@ -766,6 +817,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip_and_restart),
         cmocka_unit_test(test_the_books_are_set_by_whoever_shows_them),
+        cmocka_unit_test(test_the_books_survive),
         cmocka_unit_test(test_what_is_not_committed_is_not_seen),
         cmocka_unit_test(test_read_at_and_need),
         cmocka_unit_test(test_positions_survive),

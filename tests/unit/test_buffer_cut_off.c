@@ -206,6 +206,118 @@ static void test_what_was_cut_off_does_not_come_back(void **state)
         run_cut_off((enum reached)reached);
 }
 
+static void zero(const char *dir, const char *name, off_t at, size_t n)
+{
+    static const char zeros[1024];
+    char path[400];
+    int fd;
+
+    assert_true(n <= sizeof zeros);
+    snprintf(path, sizeof path, "%.280s/%.63s", dir, name);
+    fd = open(path, O_WRONLY);
+    assert_int_equal(pwrite(fd, zeros, n, at), n);
+    close(fd);
+}
+
+/* Recovery cuts the log in the second of three segments, and another one goes on, durably. The
+ * third, deleted, comes back with the power; and the new one is damaged, or gone: of its positions
+ * nothing is left. Those of what was cut off are none. */
+static void test_cut_off_segments_beside_damage(void **state)
+{
+    char *dir = fixture_dir(), work[300], torn[300], names[256][64], now[256][64], path[400];
+    struct buffer_point durable, hole;
+    struct buffer *b;
+    (void)state;
+
+    snprintf(work, sizeof work, "%s-work", dir);
+    snprintf(torn, sizeof torn, "%s-torn", dir);
+    crash_start(work);
+    b = fixture_open(work, 2 << 20, 4000);
+    append_lines(b, 0, 10);
+    buffer_owe_sync(b, true);
+    assert_true(fixture_wait(all_durable, b));
+    durable = buffer_durable(b);
+    pthread_mutex_lock(&crash.lock);
+    crash.hang = true;
+    pthread_mutex_unlock(&crash.lock);
+    append_lines(b, 10, 13);
+    hole = buffer_end(b);
+    append_lines(b, 13, 25);
+    append_lines(b, 25, 40);
+    assert_true(fixture_list(work, ".seg", names) >= 4); /* the last one is empty */
+    assert_int_not_equal(durable.segment, hole.segment + 1);
+    fixture_copy(work, torn);
+    crash_no_faults();
+    buffer_close(b);
+    snprintf(path, sizeof path, "%016lx.seg", (unsigned long)hole.segment);
+    zero(torn, path, (off_t)hole.offset, 64);
+
+    for (int gone = 0; gone < 2; gone++) {
+        size_t n;
+
+        fixture_copy(torn, dir);
+        crash_start(dir);
+        b = fixture_open(dir, 2 << 20, 4000);
+        assert_int_equal(fixture_lines(b), 13);
+        append_lines(b, 13, 15);
+        buffer_owe_sync(b, true);
+        assert_true(fixture_wait(all_durable, b));
+        buffer_close(b);
+        n = fixture_list(dir, ".seg", now);
+        for (size_t i = 0; i < fixture_list(torn, ".seg", names); i++) {
+            snprintf(path, sizeof path, "%.280s/%.63s", dir, names[i]);
+            if (access(path, F_OK) < 0)
+                copy_between(torn, dir, names[i]);
+        }
+        snprintf(path, sizeof path, "%.280s/%.63s", dir, now[n - 1]);
+        if (gone)
+            assert_int_equal(unlink(path), 0);
+        else
+            zero(dir, now[n - 1], 0, 400);
+        crash_start(dir);
+        b = fixture_open(dir, 2 << 20, 4000);
+        assert_true(fixture_lines(b) <= 15);
+        fixture_balanced(b);
+        buffer_close(b);
+        fixture_remove(dir);
+    }
+    fixture_done(dir);
+}
+
+/* Of a buffer's first segments the names never reached the disk, those of later ones did. Nothing
+ * was said to be durable, and nothing finished: the later ones do not count, and what they say of
+ * positions neither. */
+static void test_a_log_without_its_beginning(void **state)
+{
+    char *dir = fixture_dir(), cut[300], names[256][64], path[400];
+    struct buffer *b;
+    size_t n;
+    (void)state;
+
+    snprintf(cut, sizeof cut, "%s-cut", dir);
+    crash_start(dir);
+    b = fixture_open(dir, 2 << 20, 8000);
+    crash_fail(CRASH_DIR_SYNC, 1, EIO, true);
+    crash_fail(CRASH_SYNC, 1, EIO, true);
+    for (uint64_t i = 0; i < 60; i += 4)
+        append_lines(b, i, i + 4);
+    fixture_copy(dir, cut);
+    crash_no_faults();
+    buffer_close(b);
+    n = fixture_list(cut, ".seg", names);
+    assert_true(n > 4);
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%.280s/%.63s", cut, names[i]);
+        assert_int_equal(unlink(path), 0);
+    }
+    crash_start(cut);
+    b = fixture_open(cut, 2 << 20, 8000);
+    assert_int_equal(fixture_lines(b), 0);
+    fixture_balanced(b);
+    buffer_close(b);
+    fixture_done(dir);
+}
+
 /* A segment's file, and whether it is gone. */
 static bool is_gone(void *path)
 {
@@ -271,6 +383,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_was_cut_off_does_not_come_back),
+        cmocka_unit_test(test_cut_off_segments_beside_damage),
+        cmocka_unit_test(test_a_log_without_its_beginning),
         cmocka_unit_test(test_an_old_segment_that_stays_takes_nothing_along),
     };
 

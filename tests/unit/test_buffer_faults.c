@@ -581,6 +581,17 @@ static bool state_says_so(void *arg)
     return !crash_untold();
 }
 
+/* Copies of segments that a life had begun when it was killed. */
+static void leave_copies(const char *dir)
+{
+    char path[400], names[256][64];
+
+    for (size_t n = fixture_list(dir, ".seg", names); n-- > 0;) {
+        snprintf(path, sizeof path, "%s/%.16s.copy", dir, names[n]);
+        close(open(path, O_WRONLY | O_CREAT, 0600));
+    }
+}
+
 /* An fsync that failed, and was not made good before the process was killed: the next one does not
  * believe what the file says then, either. */
 static void test_failed_fsync_is_not_believed_after_a_kill(void **state)
@@ -611,6 +622,8 @@ static void test_failed_fsync_is_not_believed_after_a_kill(void **state)
         fixture_remove(dir);
         assert_int_equal(rename(next, dir), 0);
         crash_go_on(dir, kind);
+        if (i == 0)
+            leave_copies(dir);
         b = fixture_open(dir, 16 << 20, 0);
         c = buffer_frontier(b);
         assert_int_equal(read_from(b, &c, 0), 1);
@@ -1185,6 +1198,56 @@ static void test_free_space_is_looked_at_again(void **state)
     fixture_done(dir);
 }
 
+/* Bytes of the folder's segments that were fsynced. */
+static size_t fsynced_bytes(const char *dir)
+{
+    char path[400], names[256][64];
+    size_t sum = 0;
+
+    for (size_t n = fixture_list(dir, ".seg", names); n-- > 0;) {
+        struct stat st;
+
+        snprintf(path, sizeof path, "%s/%s", dir, names[n]);
+        assert_int_equal(stat(path, &st), 0);
+        pthread_mutex_lock(&crash.lock);
+        sum += crash_file_of(st.st_ino)->durable_n;
+        pthread_mutex_unlock(&crash.lock);
+    }
+    return sum;
+}
+
+/* Much traffic from files is not fsynced for their positions' sake: they are their own buffer. With
+ * sync off nothing is, however long it lies there. */
+static void test_what_is_not_fsynced(void **state)
+{
+    char *dir = fixture_dir(), *off_dir = fixture_dir();
+    struct buffer_options o = {
+        .dir = off_dir, .max_bytes = 16 << 20, .segment_bytes = 16 << 10, .sync_off = true};
+    struct buffer *b, *off;
+    struct error e;
+    uint64_t began;
+    (void)state;
+
+    crash_start(dir);
+    off = buffer_open(&o, NULL, &e);
+    assert_non_null(off);
+    fill(off, 300, 10);
+    b = fixture_open(dir, 64 << 20, 64 << 20);
+    assert_true(fixture_wait(all_durable, b));
+    began = clock_mono_ms();
+    fill(b, 24000, 24000); /* 6 MB and more */
+    /* The first look, after a second, sees more than is to be fsynced; the second one nothing new.
+     */
+    assert_true(fixture_wait(all_durable, b));
+    assert_true(clock_mono_ms() - began >= 1900);
+    assert_int_equal(fsynced_bytes(off_dir), 0);
+    buffer_close(off);
+    assert_int_equal(fsynced_bytes(off_dir), 0);
+    buffer_close(b);
+    fixture_done(dir);
+    fixture_done(off_dir);
+}
+
 /* A start reads the heads of durable segments, and not their records. */
 static void test_start_reads_little(void **state)
 {
@@ -1234,6 +1297,7 @@ int main(void)
         cmocka_unit_test(test_a_spare_file_holds_nothing_of_before),
         cmocka_unit_test(test_a_spare_file_that_is_a_segment),
         cmocka_unit_test(test_free_space_is_looked_at_again),
+        cmocka_unit_test(test_what_is_not_fsynced),
         cmocka_unit_test(test_start_reads_little),
     };
 
