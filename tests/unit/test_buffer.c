@@ -714,28 +714,15 @@ static void test_segment_identity(void **state)
 
 /* ---- opening ---- */
 
-static void test_lock_and_newer_version(void **state)
+/* A file of version 2: same magic, CRC32C of the first 12 bytes. */
+static void make_version_2(const char *path)
 {
-    char *dir = fixture_dir(), path[256], names[256][64], p[16];
-    struct buffer_options o = {.dir = dir, .max_bytes = 64 << 20};
-    struct buffer *b = fixture_open(dir, 64 << 20, 0);
-    struct error e;
-    bool newer = true;
-    int fd;
-    (void)state;
+    int fd = open(path, O_RDWR);
+    uint32_t crc = ~0u;
+    char p[16];
 
-    assert_null(buffer_open(&o, &newer, &e));
-    assert_false(newer);
-    assert_non_null(strstr(e.text, "another process"));
-    buffer_close(b);
-
-    /* A segment of version 2: same magic, CRC32C of the first 12 bytes. */
-    fixture_list(dir, ".seg", names);
-    snprintf(path, sizeof path, "%s/%s", dir, names[0]);
-    fd = open(path, O_RDWR);
     assert_int_equal(pread(fd, p, 16, 0), 16);
     p[8] = 2;
-    uint32_t crc = ~0u;
     for (int i = 0; i < 12; i++) {
         crc ^= (uint8_t)p[i];
         for (int k = 0; k < 8; k++)
@@ -745,12 +732,39 @@ static void test_lock_and_newer_version(void **state)
     memcpy(p + 12, &crc, 4);
     assert_int_equal(pwrite(fd, p, 16, 0), 16);
     close(fd);
-    uint64_t before = fixture_bytes(dir);
+}
+
+static void test_lock_and_newer_version(void **state)
+{
+    char *dir = fixture_dir(), kept[256], path[256], names[256][64];
+    struct buffer_options o = {.dir = dir, .max_bytes = 64 << 20};
+    struct buffer *b = fixture_open(dir, 64 << 20, 0);
+    struct error e;
+    bool newer = true;
+    (void)state;
+
     assert_null(buffer_open(&o, &newer, &e));
-    assert_true(newer);
-    assert_non_null(strstr(e.text, "version 2"));
-    assert_non_null(strstr(e.text, "version 1"));
-    assert_int_equal(fixture_bytes(dir), before);
+    assert_false(newer);
+    assert_non_null(strstr(e.text, "another process"));
+    buffer_close(b);
+
+    fixture_list(dir, ".seg", names);
+    snprintf(kept, sizeof kept, "%s-kept", dir);
+    fixture_copy(dir, kept);
+    for (int i = 0; i < 2; i++) {
+        uint64_t before;
+
+        snprintf(path, sizeof path, "%s/%s", dir, i == 0 ? names[0] : "state");
+        make_version_2(path);
+        before = fixture_bytes(dir);
+        newer = false;
+        assert_null(buffer_open(&o, &newer, &e));
+        assert_true(newer);
+        assert_non_null(strstr(e.text, "version 2"));
+        assert_non_null(strstr(e.text, "version 1"));
+        assert_int_equal(fixture_bytes(dir), before);
+        fixture_copy(kept, dir);
+    }
     fixture_done(dir);
 }
 

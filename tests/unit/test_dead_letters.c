@@ -10,15 +10,18 @@
 #define io_pwrite_all real_pwrite_all
 #define io_fdatasync real_fdatasync
 #define io_fsync real_fsync
+#define io_truncate real_truncate
 #include "agent/base/io.c"
 #include "agent/base/io_all.c"
 #undef io_pwrite_all
 #undef io_fdatasync
 #undef io_fsync
+#undef io_truncate
 
 int io_pwrite_all(int fd, const void *from, size_t n, off_t at, size_t *done);
 int io_fdatasync(int fd);
 int io_fsync(int fd);
+int io_truncate(int fd, off_t n);
 
 #include "outputs/dead_letters.h"
 #include "tests/unit/buffer_fixture.h"
@@ -35,6 +38,7 @@ static struct {
     int sync_errors; /* this many fdatasync calls say EIO */
     off_t room;      /* bytes that may still be written; -1: no limit */
     int fsyncs_of_folders;
+    int truncate_errors;
 } disk;
 
 int io_pwrite_all(int fd, const void *from, size_t n, off_t at, size_t *done)
@@ -61,6 +65,15 @@ int io_fsync(int fd)
 {
     disk.fsyncs_of_folders++;
     return real_fsync(fd);
+}
+
+int io_truncate(int fd, off_t n)
+{
+    if (disk.truncate_errors == 0)
+        return real_truncate(fd, n);
+    disk.truncate_errors--;
+    errno = EIO;
+    return -1;
 }
 
 /* ---- a folder ---- */
@@ -367,6 +380,29 @@ static void disk_full_leaves_whole_lines(void **state)
     dead_letters_close(d);
 }
 
+/* Where it cannot be cut away, nothing goes behind it, and the batch does not count: what it wrote
+ * there before is not on disk. */
+static void a_torn_letter_that_stays_takes_the_batch_along(void **state)
+{
+    struct dead_letters *d = open_with(1 << 20);
+
+    (void)state;
+    assert_int_equal(add(d, 0), 0);
+    disk.room = 50;
+    disk.truncate_errors = 1;
+    assert_int_equal(add(d, 1), -1);
+    assert_int_equal(errno, ENOSPC);
+    disk.room = -1;
+    assert_int_equal(add(d, 1), -1);
+    assert_int_equal(dead_letters_sync(d), -1);
+    check_letters("dead-letters", 0, 0);
+    assert_int_equal(add(d, 0), 0);
+    assert_int_equal(add(d, 1), 0);
+    assert_int_equal(dead_letters_sync(d), 0);
+    check_letters("dead-letters", 0, 2);
+    dead_letters_close(d);
+}
+
 /* Nothing of a batch whose fsync failed counts or stays, in any of its files; what counted before
  * stays, and the fsync is never asked again for that file. */
 static void failed_fsync_takes_the_batch_back(void **state)
@@ -582,6 +618,7 @@ int main(void)
         LETTERS_TEST(files_are_rolled_by_size_and_day),
         LETTERS_TEST(full_is_told_and_old_ones_make_room),
         LETTERS_TEST(disk_full_leaves_whole_lines),
+        LETTERS_TEST(a_torn_letter_that_stays_takes_the_batch_along),
         LETTERS_TEST(failed_fsync_takes_the_batch_back),
         LETTERS_TEST(parked_ones_go_by_index),
         LETTERS_TEST(replay_moves_what_is_named),
