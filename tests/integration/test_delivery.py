@@ -581,6 +581,42 @@ def fill_up(path):
                 pass
 
 
+def test_a_full_disk_with_the_node_away(small_disk, lab):
+    """Not a byte is left, for the agent's own log neither, and it is killed and started again so: when the node comes back it
+    delivers what it has, which makes room, and reads on by itself."""
+    elastic, docker = lab.elastic(), lab.docker()
+    container = docker.container("app-1")
+    config = lab.config(elastic, docker, buffer={"max_size": "32MiB", "min_free": "1MiB"})
+    config["data_dir"] = os.path.join(small_disk, "data")
+    barge = lab.barge(config, wrapper=["sh", "-c", 'exec "$0" "$@" 2>/dev/full'])
+    elastic.stop()
+    write(container, 0, 3000, 300)
+    wait_until(lambda: barge.ledger()["buffered"] == 3000, 20, barge.status)
+    fill_up(small_disk)
+    write(container, 3000, 3000, 300)
+    barge.restart(kill=True)
+    assert barge.balanced()["buffered"] < 6000
+    elastic.start()
+    finish(elastic, barge, 6000, 60)
+    assert os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_bsize < 8 << 20
+
+
+def test_a_limit_on_file_sizes_is_got_over(lab):
+    """A write ends at RLIMIT_FSIZE, with a signal that would kill: the next segment takes what did not fit."""
+    elastic, docker = lab.elastic(), lab.docker()
+    container = docker.container("app-1")
+    barge = lab.barge(lab.config(elastic, docker, buffer={"max_size": "64MiB"}, log={"level": "info"}), wrapper=["prlimit", "--fsize=2000000"])
+    elastic.stop()
+    write(container, 0, 9000, 300)
+    wait_until(lambda: barge.ledger()["buffered"] == 9000, 30, barge.status)
+    segments = os.path.join(barge.data_dir, "buffer")
+    assert len([n for n in os.listdir(segments) if n.endswith(".seg")]) >= 3
+    assert "File too large" in barge.log()
+    barge.restart(kill=True)
+    elastic.start()
+    finish(elastic, barge, 9000, 60)
+
+
 @pytest.mark.limit(120)
 def test_a_closed_index_on_a_full_disk_holds_nothing_up(small_disk, lab):
     """No byte can be written, not even a dead letter: the segment of the closed index is kept as it is, those behind it go,
