@@ -11,17 +11,21 @@
 #define io_fdatasync real_fdatasync
 #define io_fsync real_fsync
 #define io_truncate real_truncate
+#define io_list_next real_list_next
 #include "agent/base/io.c"
 #include "agent/base/io_all.c"
+#include "agent/base/io_look.c"
 #undef io_pwrite_all
 #undef io_fdatasync
 #undef io_fsync
 #undef io_truncate
+#undef io_list_next
 
 int io_pwrite_all(int fd, const void *from, size_t n, off_t at, size_t *done);
 int io_fdatasync(int fd);
 int io_fsync(int fd);
 int io_truncate(int fd, off_t n);
+int io_list_next(DIR *list, struct dirent **entry);
 
 #include "outputs/dead_letters.h"
 #include "tests/unit/buffer_fixture.h"
@@ -38,7 +42,9 @@ static struct {
     int sync_errors; /* this many fdatasync calls say EIO */
     off_t room;      /* bytes that may still be written; -1: no limit */
     int fsyncs_of_folders;
+    ino_t synced[16]; /* those folders, the first ones */
     int truncate_errors;
+    int list_errors; /* this many listings end in EIO */
 } disk;
 
 int io_pwrite_all(int fd, const void *from, size_t n, off_t at, size_t *done)
@@ -63,6 +69,11 @@ int io_fdatasync(int fd)
 
 int io_fsync(int fd)
 {
+    struct stat st;
+
+    assert_int_equal(fstat(fd, &st), 0);
+    if (disk.fsyncs_of_folders < (int)ARRAY_LEN(disk.synced))
+        disk.synced[disk.fsyncs_of_folders] = st.st_ino;
     disk.fsyncs_of_folders++;
     return real_fsync(fd);
 }
@@ -72,6 +83,15 @@ int io_truncate(int fd, off_t n)
     if (disk.truncate_errors == 0)
         return real_truncate(fd, n);
     disk.truncate_errors--;
+    errno = EIO;
+    return -1;
+}
+
+int io_list_next(DIR *list, struct dirent **entry)
+{
+    if (disk.list_errors == 0)
+        return real_list_next(list, entry);
+    disk.list_errors--;
     errno = EIO;
     return -1;
 }
@@ -514,6 +534,107 @@ static void replay_moves_what_is_named(void **state)
 }
 
 /* A name that is taken in the replay folder is not written over. */
+static ino_t inode_of(const char *folder)
+{
+    char path[400];
+    struct stat st;
+
+    snprintf(path, sizeof path, "%.200s/%s", data, folder);
+    assert_int_equal(stat(path, &st), 0);
+    return st.st_ino;
+}
+
+/* What is moved is fsynced where it went to, and then where it came from: between the two a loss of
+ * power leaves it a name. */
+static void replay_moves_durably(void **state)
+{
+    struct dead_letters *d = open_with(1 << 20);
+    struct error e;
+    ino_t want[3];
+
+    (void)state;
+    add(d, 0);
+    assert_int_equal(dead_letters_sync(d), 0);
+    dead_letters_close(d);
+    disk.fsyncs_of_folders = 0;
+    assert_int_equal(dead_letters_replay(data, NULL, &e), 1);
+    want[0] = inode_of("replay");
+    want[1] = inode_of("dead-letters");
+    want[2] = inode_of("dead-letters/parked");
+    /* Three when the folders are opened, and these. */
+    assert_int_equal(disk.fsyncs_of_folders, 6);
+    assert_memory_equal(disk.synced + 3, want, sizeof want);
+}
+
+/* The same for what is unparked, after the letters themselves. */
+static void unparking_moves_durably(void **state)
+{
+    struct dead_letters *d = open_with(1 << 20);
+    ino_t want[2];
+
+    (void)state;
+    assert_int_equal(park(d, 0, "a"), 0);
+    disk.sync_errors = 1;
+    assert_int_equal(dead_letters_unpark(d, BYTES_LITERAL("a")), -1);
+    check_letters("replay", 0, 0);
+    assert_int_equal(dead_letters_sync(d), -1);
+    assert_int_equal(park(d, 0, "a"), 0);
+    assert_int_equal(dead_letters_sync(d), 0);
+    disk.fsyncs_of_folders = 0;
+    assert_int_equal(dead_letters_unpark(d, BYTES_LITERAL("a")), 0);
+    check_letters("replay", 0, 1);
+    want[0] = inode_of("replay");
+    want[1] = inode_of("dead-letters/parked");
+    assert_int_equal(disk.fsyncs_of_folders, 2);
+    assert_memory_equal(disk.synced, want, sizeof want);
+    dead_letters_close(d);
+}
+
+/* A folder that cannot be listed to its end is not taken for an empty one. */
+static void replay_of_what_cannot_be_listed_is_told(void **state)
+{
+    struct dead_letters *d = open_with(1 << 20);
+    struct error e;
+
+    (void)state;
+    add(d, 0);
+    assert_int_equal(park(d, 1, "a"), 0);
+    assert_int_equal(dead_letters_sync(d), 0);
+    disk.list_errors = 1;
+    assert_int_equal(dead_letters_unpark(d, BYTES_LITERAL("a")), -1);
+    assert_int_equal(dead_letters_unpark(d, BYTES_LITERAL("a")), 0);
+    dead_letters_close(d);
+    disk.list_errors = 1;
+    assert_int_equal(dead_letters_replay(data, NULL, &e), -1);
+    assert_non_null(strstr(e.text, "cannot be listed"));
+    assert_int_equal(dead_letters_replay(data, NULL, &e), 1);
+}
+
+/* The file that is written to is not removed for its age: its last letter may be from yesterday. */
+static void the_open_file_does_not_expire(void **state)
+{
+    struct dead_letters *d = open_with(1024);
+    struct utimbuf long_ago = {1000000000, 1000000000};
+    char path[400], names[256][64];
+
+    (void)state;
+    assert_int_equal(add(d, 0), 0);
+    assert_int_equal(dead_letters_sync(d), 0);
+    snprintf(path, sizeof path, "%.200s/dead-letters", data);
+    assert_int_equal(fixture_list(path, ".ndjson", names), 1);
+    snprintf(path, sizeof path, "%.200s/dead-letters/%s", data, names[0]);
+    assert_int_equal(utime(path, &long_ago), 0);
+    /* The next one that does not fit looks for what is old. */
+    for (uint64_t k = 1; add(d, k) == 0; k++) {
+        assert_int_equal(dead_letters_sync(d), 0);
+        assert_int_equal(utime(path, &long_ago), 0);
+        assert_true(k < 100);
+    }
+    assert_int_equal(errno, ENOSPC);
+    assert_int_equal(access(path, F_OK), 0);
+    dead_letters_close(d);
+}
+
 static void replay_overwrites_nothing(void **state)
 {
     struct error e;
@@ -622,6 +743,10 @@ int main(void)
         LETTERS_TEST(failed_fsync_takes_the_batch_back),
         LETTERS_TEST(parked_ones_go_by_index),
         LETTERS_TEST(replay_moves_what_is_named),
+        LETTERS_TEST(replay_moves_durably),
+        LETTERS_TEST(unparking_moves_durably),
+        LETTERS_TEST(replay_of_what_cannot_be_listed_is_told),
+        LETTERS_TEST(the_open_file_does_not_expire),
         LETTERS_TEST(replay_overwrites_nothing),
         LETTERS_TEST(replay_waits_for_the_batch),
         LETTERS_TEST(lines_are_parsed),
