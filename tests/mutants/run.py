@@ -41,15 +41,16 @@ def first_failure(tree, tests):
         if made.returncode:
             return "**it does not compile** " + made.stderr[:300]
         try:
-            done = subprocess.run([os.path.join(tree, "build/unit/test_" + t)], capture_output=True, text=True, errors="replace",
+            done = subprocess.run([os.path.join(tree, "build/unit/test_" + t)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                   timeout=LIMIT_S, cwd=tree, env=env)
-        except subprocess.TimeoutExpired:
-            return f"test_{t}: does not end"
-        if done.returncode:
-            failed = re.search(r"\[  FAILED  \] (\w+)", done.stdout + done.stderr)
-            begun = re.findall(r"\[ RUN      \] (\w+)", done.stdout + done.stderr)
+            said, ended = done.stdout.decode(errors="replace"), done.returncode == 0
+        except subprocess.TimeoutExpired as e:
+            said, ended = (e.stdout or b"").decode(errors="replace"), False
+        if not ended:
+            failed = re.search(r"\[  FAILED  \] (\w+)", said)
+            begun = re.findall(r"\[ RUN      \] (\w+)", said)
             return f"test_{t}: " + (failed.group(1) if failed else (begun or ["?"])[-1])
-        if case and "[       OK ]" not in done.stdout + done.stderr:
+        if case and "[       OK ]" not in said:
             return f"**test_{t} has no case {case}**"
     return None
 

@@ -544,6 +544,13 @@ static ino_t inode_of(const char *folder)
     return st.st_ino;
 }
 
+static bool all_durable(void *arg)
+{
+    struct buffer_point d = buffer_durable(arg), end = buffer_end(arg);
+
+    return d.segment == end.segment && d.offset >= end.offset;
+}
+
 /* What is moved is fsynced where it went to, and then where it came from: between the two a loss of
  * power leaves it a name. */
 static void replay_moves_durably(void **state)
@@ -587,6 +594,33 @@ static void unparking_moves_durably(void **state)
     want[1] = inode_of("dead-letters/parked");
     assert_int_equal(disk.fsyncs_of_folders, 2);
     assert_memory_equal(disk.synced, want, sizeof want);
+    dead_letters_close(d);
+}
+
+/* A segment that is kept counts when its new name is on the disk. */
+static void keeping_a_segment_syncs_its_name(void **state)
+{
+    struct dead_letters *d = open_with(1 << 20);
+    char dir[300];
+    struct buffer *b;
+    struct dead_letter_stretch stretch = {.first = 0, .last = 5, .records = 6};
+    bool synced = false;
+
+    (void)state;
+    snprintf(dir, sizeof dir, "%.200s/buffer", data);
+    b = fixture_open(dir, 16 << 20, 1000);
+    stretch.segment = buffer_end(b).segment;
+    for (uint64_t k = 0; k < 30; k++) {
+        assert_true(fixture_append(b, BUFFER_CANNOT_WAIT, 0, k, 400));
+        assert_int_equal(buffer_commit(b), 0);
+    }
+    assert_true(fixture_wait(all_durable, b));
+    disk.fsyncs_of_folders = 0;
+    assert_int_equal(dead_letters_keep(d, b, &stretch), 0);
+    for (int i = 0; i < MIN(disk.fsyncs_of_folders, (int)ARRAY_LEN(disk.synced)); i++)
+        synced = synced || disk.synced[i] == inode_of("dead-letters");
+    assert_true(synced);
+    buffer_close(b);
     dead_letters_close(d);
 }
 
@@ -745,6 +779,7 @@ int main(void)
         LETTERS_TEST(replay_moves_what_is_named),
         LETTERS_TEST(replay_moves_durably),
         LETTERS_TEST(unparking_moves_durably),
+        LETTERS_TEST(keeping_a_segment_syncs_its_name),
         LETTERS_TEST(replay_of_what_cannot_be_listed_is_told),
         LETTERS_TEST(the_open_file_does_not_expire),
         LETTERS_TEST(replay_overwrites_nothing),

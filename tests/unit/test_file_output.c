@@ -341,6 +341,37 @@ static void records_become_lines_of_their_day(void **state)
     end_stage(&s);
 }
 
+/* Records that are damaged in the buffer, with nothing behind them, are counted as such and hold up
+ * nothing. */
+static void damage_at_the_end_is_passed_over(void **state)
+{
+    struct stage s = make_stage();
+    char name[256][64], path[400], *text, *at;
+    size_t n;
+    int fd;
+
+    (void)state;
+    append(&s, 0, 1, 10);
+    append(&s, 1, 1, 10);
+    commit(&s);
+    assert_int_equal(fixture_list(s.dir, ".seg", name), 1);
+    snprintf(path, sizeof path, "%s/%.63s", s.dir, name[0]);
+    text = slurp(path, &n);
+    at = memmem(text, n, "{\"n\":1", 6);
+    assert_non_null(at);
+    fd = open(path, O_WRONLY);
+    assert_int_equal(pwrite(fd, "!", 1, at - text), 1);
+    close(fd);
+    free(text);
+    start_output(&s);
+    wait_drained(&s);
+    assert_int_equal(stats(&s).damaged, 1);
+    assert_int_equal(stats(&s).delivered, 1);
+    fixture_balanced(s.buffer);
+    check_day(&s, 1, 0, 1, 1, 10);
+    end_stage(&s);
+}
+
 static void large_and_small(void **state)
 {
     struct stage s = make_stage();
@@ -765,6 +796,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(records_become_lines_of_their_day),
+        cmocka_unit_test(damage_at_the_end_is_passed_over),
         cmocka_unit_test(large_and_small),
         cmocka_unit_test(empty_documents_stay_json),
         cmocka_unit_test(repeated_records_are_skipped),
