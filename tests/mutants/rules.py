@@ -134,7 +134,6 @@ RULES = [
     ("R2 … and the state", RECOVER, "        r->durable = state.books.durable;\n", "", DAMAGE),
     ("R2 a segment has no numbers of the next one's", RECOVER, "i + 1 < r->n ? r->segments[i + 1]->first_seq : UINT64_MAX", "UINT64_MAX", CRASH + ("buffer_cut_off",)),
     ("R2 … nor the frontier's, if that lies in a later one", RECOVER, "        limit = MIN(limit, r->books.frontier.seq);\n", "", CRASH + ("buffer_cut_off",)),
-    ("R2 what was durable but is not there is not called so", RECOVER, "    if (buffer_point_before(r->end.point, r->durable.point))\n        r->durable = r->end;\n", "", CRASH),
     ("R3 of two that claim a number one counts", RECOVER, "            drop(r, i, BUFFER_LEFT_UNREADABLE);\n        else", "            i++;\n        else", DAMAGE),
     ("R3 a header of another number is not believed", RECOVER, "    if (verified(dir, g, g->key) >= verified(dir, g, key))\n        return;\n", "    if (key || true)\n        return;\n", DAMAGE),
     ("R3 without a header, the first record tells", RECOVER, "} else if (!g->header_ok && !adopt_headless(dir, g)) {", "} else if (!g->header_ok) {", DAMAGE),
@@ -161,9 +160,6 @@ RULES = [
      "    finished = false;\n", BASIC),
     ("D2 books alone keep to the cap", WRITER, "    if (!records && !books_fit(b)) {", "    if (false) {", BASIC),
     ("D2 an idle buffer gives its room back", SYNC, "g->end - g->data_start > IDLE_BYTES &&", "false &&", BASIC),
-    ("D5 after a failed write another segment is tried", WRITER, "    if (error != ENOSPC && error != EDQUOT)\n        return true;\n", "    if (error != ENOSPC && error != EDQUOT)\n        return false;\n", FAULTS),
-    ("D5 a write that failed is looked at again by itself", WRITER, "    b->refused = true;\n    if (b->room_ms == BUFFER_NEVER) {", "    b->refused = true;\n    if (false) {", FAULTS),
-    ("D6 what was written ahead is read back before it moves", WRITER, "        !whole_records(w->tail, n, g->key)) {", "        false) {", FAULTS),
     # ---- dead letters ----
     ("letters count after fdatasync", DEAD, "    if (!f->failed && io_fdatasync(f->fd) == 0)\n", "    if (!f->failed)\n", LETTERS),
     ("a failed fsync of letters is not asked again", DEAD, "        close_file(f); /* whose fsync failed is not asked again */\n", "        f->failed = false;\n", LETTERS),
