@@ -498,6 +498,7 @@ size_t encoder_write(struct encoder *enc, struct record *r, char *to)
     size_t max = enc->redact ? encoder_bound(enc, r) : 0, n;
     struct message msg;
 
+    enc->own_from = enc->own_to = 0;
     read_message(enc, r, &msg);
     if (enc->fields)
         apply_rules(enc, r, &msg);
@@ -505,7 +506,8 @@ size_t encoder_write(struct encoder *enc, struct record *r, char *to)
     if (n == 0)
         n = encoder_write_tree(enc, r, &msg, to, encoder_bound(enc, r));
     if (enc->redact)
-        n = redact_document(enc->redact, to, n, max);
+        n = redact_document(enc->redact, to, n, max,
+                            (struct redact_own){enc->own_from, enc->own_to});
     give_back(&enc->text);
     give_back(&enc->spare);
     give_back(&enc->ruled);

@@ -409,7 +409,7 @@ static char *put_runs(char *to, const struct run *run, const struct run *end)
 size_t encoder_write_straight(struct encoder *enc, const struct record *r,
                               const struct message *msg, char *to)
 {
-    const char *start = to;
+    const char *start = to, *own;
     struct bytes text = msg->text;
     struct found f;
 
@@ -436,9 +436,14 @@ size_t encoder_write_straight(struct encoder *enc, const struct record *r,
     }
     to = put_trace(to, &f.ids);
     to = put_error(to, &f);
+    own = to;
     to = put_ours(enc, r, to);
     to = put_decimal(to, r->sequence);
     *to++ = '}';
+    if (enc->redact && !r->attrs.n && !(r->extra_are_labels && r->n_extra)) {
+        enc->own_from = (size_t)(own - start);
+        enc->own_to = (size_t)(to - start);
+    }
     if (f.tags || msg->tags || enc->enriched_tags.n)
         to = put_tags(enc, msg->tags, f.tags, to);
     to = put_runs(to, enc->runs, f.run);

@@ -39,6 +39,7 @@ struct encoder {
     struct keys *keys;
     struct fields *fields;        /* NULL: no rules */
     struct redact *redact;        /* NULL: nothing is redacted; not ours */
+    size_t own_from, own_to;      /* of a document that was written straight: struct redact_own */
     struct strbuf host;           /* `,"host":{"name":"…"}` */
     struct strbuf host_name;      /* inside of a string */
     struct strbuf service;        /* inside of a string; empty: auto */

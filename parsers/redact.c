@@ -42,11 +42,14 @@ struct redact {
     struct field_rule *fields;
     size_t n_fields;
     char **except;
+    bool looks_at_own;           /* a rule may mean what stands in struct redact_own */
     bool any_name;               /* a rule whose names cannot be told by their ends */
     uint8_t ends[256];           /* last bytes of names that rules mean */
     struct pseudonym *pseudonym; /* NULL: no rule wants one */
     struct strbuf out, path, text[LEVELS];
 };
+
+static const struct field_rule *rule_for(const struct redact *r, struct bytes path);
 
 /* ---- set-up ---- */
 
@@ -102,6 +105,19 @@ static bool add_kind(struct redact *r, const struct redact_rule *rule)
     return some;
 }
 
+/* Whether rules may mean what a document has of its own. */
+static bool may_mean_own(const struct redact *r)
+{
+    static const char *const own[] = {"container",       "container.id", "container.name",
+                                      "container.image", "host",         "container.image.name",
+                                      "host.name",       "stream",       "event.sequence"};
+
+    for (size_t i = 0; i < ARRAY_LEN(own); i++)
+        if (rule_for(r, bytes_str(own[i])))
+            return true;
+    return false;
+}
+
 static int add_rules(struct redact *r, const struct redact_settings *s, struct error *e)
 {
     for (size_t i = 0; s->rules[i]; i++) {
@@ -114,6 +130,7 @@ static int add_rules(struct redact *r, const struct redact_settings *s, struct e
         else if (!add_kind(r, rule))
             return error_set(e, "redact.rules[%zu].kind: a rule before says what becomes of it", i);
     }
+    r->looks_at_own = may_mean_own(r);
     return 0;
 }
 
@@ -244,6 +261,56 @@ static unsigned kinds_in(const struct redact *r, struct bytes path)
     return redact_find_names_an_id(path) ? r->kinds & ~numbers : r->kinds;
 }
 
+/* ---- places ---- */
+
+#define PLACES_MAX 32
+
+/* Where something may be, in their order. */
+struct places {
+    size_t at[PLACES_MAX];
+    size_t n;
+    bool names; /* fields that rules mean are among them: what lies below such a name counts too */
+    bool all;   /* there may be more */
+};
+
+static void add_place(struct places *to, size_t at, bool name)
+{
+    to->names |= name;
+    if (to->n == PLACES_MAX)
+        to->all = true;
+    else
+        to->at[to->n++] = at;
+}
+
+static void scan_places(const struct redact *r, const char *document, size_t from, size_t to,
+                        struct places *places)
+{
+    struct bytes text = bytes_of(document + from, to - from);
+    struct redact_scan scan;
+    const char *name, *at;
+
+    redact_scan_begin(&scan, text, r->n_fields > 0);
+    while (!places->all && redact_find_maybe(&scan, text, r->kinds, &at, &name))
+        if (!name || may_be_meant(r, document, name))
+            add_place(places, (size_t)(at - document), name != NULL);
+}
+
+static void find_places(const struct redact *r, struct bytes document, struct redact_own own,
+                        struct places *places)
+{
+    places->n = 0;
+    places->names = false;
+    places->all = r->any_name;
+    if (places->all)
+        return;
+    if (own.to == 0 || r->looks_at_own) {
+        scan_places(r, document.p, 0, document.n, places);
+        return;
+    }
+    scan_places(r, document.p, 0, own.from, places);
+    scan_places(r, document.p, own.to, document.n, places);
+}
+
 /* ---- the walk ---- */
 
 /* A text that is walked or searched: the document, or what a string in the level below holds. */
@@ -258,8 +325,12 @@ struct walk {
     const char *document;
     size_t n, max;
     size_t copied; /* of the document, to r->out */
-    bool tight;    /* no replacement may be longer than what it replaces */
-    bool full;     /* there was no room */
+    /* Where something may be, as the scan told: strings without any of these hold nothing. */
+    const struct places *places;
+    size_t next; /* of them */
+    bool ended;  /* behind the last of them nothing is left to do */
+    bool tight;  /* no replacement may be longer than what it replaces */
+    bool full;   /* there was no room */
     unsigned level, depth;
     size_t root;                     /* of r->path: names count from here */
     const char *done;                /* in the text of this level: finished up to here */
@@ -467,6 +538,28 @@ static void look_at_text(struct walk *w, struct bytes text)
     search(w, bytes_of(begin, (size_t)(end - begin)));
 }
 
+/* Whether something may be in the stretch from begin to end of the level that is walked. */
+static bool may_be_in(struct walk *w, const char *begin, const char *end)
+{
+    const struct places *places = w->places;
+
+    if (places->all || w->level > 0)
+        return true;
+    while (w->next < places->n && w->document + places->at[w->next] < begin)
+        w->next++;
+    return w->next < places->n && w->document + places->at[w->next] <= end;
+}
+
+/* Whether nothing can be behind p. */
+static bool is_last(struct walk *w, const char *p)
+{
+    const struct places *places = w->places;
+
+    if (places->all || places->names || w->level > 0)
+        return false;
+    return places->n == 0 || w->document + places->at[places->n - 1] < p;
+}
+
 /* A string, of which p is behind the opening and end at the closing quote. */
 static void look_at_string(struct walk *w, const char *p, const char *end, bool escaped)
 {
@@ -474,6 +567,8 @@ static void look_at_string(struct walk *w, const char *p, const char *end, bool 
     struct level *l = &w->levels[w->level + 1];
     char buf[REPLACEMENT_MAX];
 
+    if (!w->forced && !may_be_in(w, p - 1, end))
+        return;
     if (w->level + 1 == LEVELS) {
         search(w, text);
         return;
@@ -714,6 +809,10 @@ static const char *walk_object(struct walk *w, const char *p, const char *end)
         p = walk_member(w, comma, p, end, &kept);
         if (!p)
             return NULL;
+        if (w->ended || is_last(w, p)) {
+            w->ended = true;
+            return end;
+        }
         if (p[-1] == ',' && !kept) { /* went with the member before it */
             p = skip_blanks(p, end);
             continue;
@@ -736,6 +835,8 @@ static const char *walk_array(struct walk *w, const char *p, const char *end)
         p = walk_value(w, p, end);
         if (!p)
             return NULL;
+        if (w->ended)
+            return end;
         p = skip_blanks(p, end);
         if (p == end || (*p != ',' && *p != ']'))
             return NULL;
@@ -766,20 +867,6 @@ static const char *walk_value(struct walk *w, const char *p, const char *end)
 }
 
 /* ---- the document ---- */
-
-static bool may_hold_something(const struct redact *r, struct bytes document)
-{
-    struct redact_scan scan;
-    const char *name;
-
-    if (r->any_name)
-        return true;
-    redact_scan_begin(&scan, document, r->n_fields > 0);
-    while (redact_find_maybe(&scan, document, r->kinds, &name))
-        if (!name || may_be_meant(r, document.p, name))
-            return true;
-    return false;
-}
 
 /* Walks the document; false when the result has no room. */
 static bool walk_document(struct walk *w)
@@ -817,15 +904,18 @@ static void give_back(struct strbuf *b)
         strbuf_fini(b);
 }
 
-size_t redact_document(struct redact *r, char *p, size_t n, size_t max)
+size_t redact_document(struct redact *r, char *p, size_t n, size_t max, struct redact_own own)
 {
-    struct walk w = {.r = r, .document = p, .n = n, .max = max};
+    struct places places;
+    struct walk w = {.r = r, .document = p, .n = n, .max = max, .places = &places};
 
-    ASSERT(n <= max);
-    if (!may_hold_something(r, bytes_of(p, n)))
+    ASSERT(n <= max && own.from <= own.to && own.to <= n);
+    find_places(r, bytes_of(p, n), own, &places);
+    if (!places.n && !places.all)
         return n;
     if (!walk_document(&w)) {
-        w = (struct walk){.r = r, .document = p, .n = n, .max = max, .tight = true};
+        w = (struct walk){
+            .r = r, .document = p, .n = n, .max = max, .places = &places, .tight = true};
         if (!walk_document(&w))
             ASSERT(false); /* nothing was longer than before */
     }

@@ -20,6 +20,12 @@ struct redact *redact_create(const struct redact_settings *settings, struct byte
                              struct error *e);
 void redact_free(struct redact *r);
 
+/* A stretch of a document, whole members of it, that holds nothing but what no kind is looked for
+ * in (container, host, stream, event.sequence): it is passed over. None: {0, 0}. */
+struct redact_own {
+    size_t from, to;
+};
+
 /* Redacts the document of n bytes at p, one JSON object, in place; it may grow up to max bytes.
  * Returns its new length. Where there is no room for what should stand there, three asterisks do.
  *
@@ -27,7 +33,7 @@ void redact_free(struct redact *r);
  * strings. Not in @timestamp, log, stream, event.sequence, tags, container.id, container.name,
  * container.image, host, kubernetes and barge, which are the agent's own; and numbers in ids of
  * requests and traces (redact_find_names_an_id, http.request.id, trace.id, span.id) are left. */
-size_t redact_document(struct redact *r, char *p, size_t n, size_t max);
+size_t redact_document(struct redact *r, char *p, size_t n, size_t max, struct redact_own own);
 
 /* How much longer a document should be allowed to become. */
 #define REDACT_ROOM 2048

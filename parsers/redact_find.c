@@ -1010,7 +1010,8 @@ static bool maybe_byte(struct bytes t, size_t at, unsigned kinds)
     }
 }
 
-bool redact_find_maybe(struct redact_scan *scan, struct bytes t, unsigned kinds, const char **name)
+bool redact_find_maybe(struct redact_scan *scan, struct bytes t, unsigned kinds, const char **place,
+                       const char **name)
 {
     const char *p;
     unsigned what;
@@ -1032,12 +1033,14 @@ bool redact_find_maybe(struct redact_scan *scan, struct bytes t, unsigned kinds,
             break;
         default:
             if (*p == '"') {
+                *place = p;
                 *name = p;
                 return true;
             }
             maybe = maybe_byte(t, at, kinds);
         }
         if (maybe) {
+            *place = p;
             *name = NULL;
             return true;
         }

@@ -47,10 +47,11 @@ void redact_find_begin(struct redact_find *f, struct bytes text, unsigned kinds)
 bool redact_find_next(struct redact_find *f, struct redact_match *m);
 
 /* On with the scan of a document's raw text t, its escapes as they stand, to the next place that
- * may be a match once they are undone: true with *name NULL. Nothing that redact_find_next or
+ * may be a match once they are undone: *at, with *name NULL. Nothing that redact_find_next or
  * redact_find_number would find is ever passed over. A scan for names stops at the quotes behind
  * them, too: *name. */
-bool redact_find_maybe(struct redact_scan *scan, struct bytes t, unsigned kinds, const char **name);
+bool redact_find_maybe(struct redact_scan *scan, struct bytes t, unsigned kinds, const char **at,
+                       const char **name);
 
 /* Whether a text ends with the name of an id that ties the records of a request together (traceId,
  * x-request-id, dd.span_id): numbers behind it are left alone. */

@@ -24,8 +24,8 @@ static bool is_rare(const char *p, bool names)
         return next == 'J';
     case 'b':
     case 'B':
-        return ((next | 32) == 'e' && (p[2] | 32) == 'a') ||
-               ((next | 32) == 'a' && (p[2] | 32) == 's');
+        return ((next | 32) == 'e' || (next | 32) == 'a') &&
+               ((p[2] | 32) == 'a' || (p[2] | 32) == 's');
     case '"':
         return names && (next == ':' || next <= ' ');
     default:

@@ -12,8 +12,8 @@
 /* What is told of a place. */
 enum {
     SCAN_BYTE, /* the byte there tells: = @, % before 4, \ before u, : before / or \, y before J, b
-                  of "bea" and "bas" in any case, and a quote before a colon or a blank if names
-                  are wanted */
+                  before e or a before a or s in any case, and a quote before a colon or a blank if
+                  names are wanted */
     SCAN_DIGITS, /* the eleventh byte of a run of digits and single blanks or dashes behind digits
                   */
     SCAN_DOTS,   /* a dot behind a digit, two to four bytes behind another such dot */
@@ -26,7 +26,7 @@ struct redact_scan {
     const char *p, *end; /* the next block, the end of the text */
     bool names;
     /* Of the block before, what the next must know. */
-    uint64_t digits, runs, twos, fours, eights, elevens, dots, colons, chains;
+    uint64_t digits, runs, dots, colons, chains;
     /* The block that was looked at last, and what was found in it and is not told yet. */
     const char *block;
     uint64_t rare, digit, dot, colon;

@@ -56,6 +56,22 @@ static inline uint64_t bits(vec v)
     return (uint32_t)_mm_movemask_epi8(v);
 }
 
+static inline vec rare(vec v, vec next, vec after, bool names)
+{
+    vec b = lower(next), c = lower(after);
+    vec found = either(is(v, '='), is(v, '@'));
+
+    found = either(found, both(is(v, '%'), is(next, '4')));
+    found = either(found, both(is(v, '\\'), is(next, 'u')));
+    found = either(found, both(is(v, ':'), either(is(next, '/'), is(next, '\\'))));
+    found = either(found, both(is(v, 'y'), is(next, 'J')));
+    found = either(found, both(is(lower(v), 'b'), both(either(is(b, 'e'), is(b, 'a')),
+                                                       either(is(c, 'a'), is(c, 's')))));
+    if (names)
+        found = either(found, both(is(v, '"'), either(is(next, ':'), at_most(next, ' '))));
+    return found;
+}
+
 #include "parsers/redact_scan_vector.inc"
 
 #include "parsers/redact_scan.inc"

@@ -36,7 +36,8 @@ static struct bytes redact(struct redact *r, struct bytes document, size_t room)
     char *p = base_alloc(document.n + room);
 
     memcpy(p, document.p, document.n);
-    return bytes_of(p, redact_document(r, p, document.n, document.n + room));
+    return bytes_of(
+        p, redact_document(r, p, document.n, document.n + room, (struct redact_own){0, 0}));
 }
 
 static yajl_val parse(struct bytes s)

@@ -58,7 +58,8 @@ static void make_document(struct strbuf *to, const char *text)
 static void redact(struct redact *r, struct strbuf *document)
 {
     strbuf_room(document, REDACT_ROOM);
-    document->n = redact_document(r, document->p, document->n, document->n + REDACT_ROOM);
+    document->n = redact_document(r, document->p, document->n, document->n + REDACT_ROOM,
+                                  (struct redact_own){0, 0});
 }
 
 static void assert_redacted(struct redact *r, const char *document, const char *want)
@@ -608,7 +609,7 @@ static void test_no_room(void **state)
     struct redact *r = create(rules, NULL);
     char p[] = "{\"pin\":1,\"m\":\"a@b.no 192.0.2.17 \",\"t\":\"{\\\"n\\\":" PERSON "}\"}";
     static const char want[] = "{\"pin\":0,\"m\":\"*** *** \",\"t\":\"{\\\"n\\\":0}\"}";
-    size_t n = redact_document(r, p, sizeof p - 1, sizeof p - 1);
+    size_t n = redact_document(r, p, sizeof p - 1, sizeof p - 1, (struct redact_own){0, 0});
 
     (void)state;
     assert_true(bytes_is(bytes_of(p, n), want));
