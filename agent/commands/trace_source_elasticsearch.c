@@ -176,9 +176,9 @@ static int refused(const struct es_source *s, long status, const struct strbuf *
                                               : "who gives no name",
                   user, s->pattern);
     else if (status == 401)
-        error_set(e, "%s: user or key is not accepted; %s is what was asked with", host,
-                  s->own_user ? "the section trace: of the configuration"
-                              : "output.elasticsearch of the configuration");
+        error_set(e, "%s: user or key of %s is not accepted: %.*s", host,
+                  s->own_user ? "the section trace:" : "output.elasticsearch",
+                  (int)MIN(reason.n, 200u), reason.n ? reason.p : "");
     else
         error_set(e, "%s answers %ld: %.*s", host, status, (int)MIN(reason.n, 300u),
                   reason.n ? reason.p : "");
