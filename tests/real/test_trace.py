@@ -100,5 +100,5 @@ def test_a_user_who_may_not_read(secured, lab):
     path = lab.barge(config, start=False).config_path
     done = trace(path, "r-1")
     assert done.returncode == 1 and "user barge may not read: the role needs the privilege `read` on the indices microservices-*" in done.stderr, done.stderr
-    config["trace"] = {"username": "elastic", "password_file": secret}
+    config["trace"] = {"username": secured.user[0], "password_file": secret}
     assert len(found(lab.barge(config, start=False).config_path, "r-1")) == 1
