@@ -355,10 +355,29 @@ static bool look_at_colons(struct redact_find *f, size_t at, struct redact_match
     return true;
 }
 
+/* a.b.c.d with a zero behind it, as inet_ntop has it, but not through printf. Returns its length.
+ */
+static size_t put_ipv4(const unsigned char bytes[4], char *to)
+{
+    char *p = to;
+
+    for (unsigned i = 0; i < 4; i++) {
+        unsigned v = bytes[i];
+
+        if (v >= 100)
+            *p++ = (char)('0' + v / 100);
+        if (v >= 10)
+            *p++ = (char)('0' + v / 10 % 10);
+        *p++ = (char)('0' + v % 10);
+        *p++ = '.';
+    }
+    *--p = '\0';
+    return (size_t)(p - to);
+}
+
 size_t redact_find_ip_prefix(struct bytes match, char to[64])
 {
     struct address a;
-    const char *p;
 
     if (!parse_ip(match, &a))
         return 0;
@@ -370,12 +389,11 @@ size_t redact_find_ip_prefix(struct bytes match, char to[64])
             n = 0; /* ::ffff:102:304 */
         memcpy(to, match.p, n);
         a.bytes[3] = 0;
-        p = inet_ntop(AF_INET, a.bytes, to + n, (socklen_t)(64 - n));
-    } else {
-        memset(a.bytes + 6, 0, 10);
-        p = inet_ntop(AF_INET6, a.bytes, to, 64);
+        return n + put_ipv4(a.bytes, to + n);
     }
-    ASSERT(p != NULL);
+    memset(a.bytes + 6, 0, 10);
+    if (!inet_ntop(AF_INET6, a.bytes, to, 64))
+        ASSERT(false);
     return strlen(to);
 }
 
@@ -383,8 +401,12 @@ static size_t canonical_ip(struct bytes match, char *to)
 {
     struct address a;
 
-    if (!parse_ip(match, &a) || !inet_ntop(a.family, a.bytes, to, (socklen_t)REDACT_CANONICAL_MAX))
+    if (!parse_ip(match, &a))
         return 0;
+    if (a.family == AF_INET)
+        return put_ipv4(a.bytes, to);
+    if (!inet_ntop(AF_INET6, a.bytes, to, REDACT_CANONICAL_MAX))
+        ASSERT(false);
     return strlen(to);
 }
 
