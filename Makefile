@@ -160,7 +160,7 @@ test-integration: $(TESTED) ## the built program against files, sockets and a sc
 .PHONY: test-elasticsearch
 test-elasticsearch: deps-nodes ## the same program against real nodes (NODES=all for every version)
 	@$(MAKE) --no-print-directory all
-	NODES="$(NODES)" $(PYTEST) -n $(if $(filter 0,$(JOBS)),0,3) --dist loadgroup tests/real/test_nodes.py tests/real/test_trace.py
+	NODES="$(NODES)" $(PYTEST) -n $(if $(filter 0,$(JOBS)),0,3) --dist loadgroup tests/real/test_nodes.py tests/real/test_trace.py tests/real/test_setup.py
 
 .PHONY: test-docker
 test-docker: deps-docker ## … and a live Docker engine

@@ -44,6 +44,7 @@ static const struct wording {
     {"Field [", "]"},
     {"Duplicate field '", "'"},
     {"object resolution ambiguous: [", "]"},
+    {"Cannot write to a field alias [", "]"},
 };
 
 static const char *find(struct bytes in, const char *what)

@@ -16,6 +16,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -27,7 +28,7 @@ import nodes  # noqa: E402
 from run import free_port, get, wait_for  # noqa: E402
 
 SERVICES = ("gateway", "orders", "inventory", "payment", "users")
-BULK_BYTES = 1 << 20  # the agent's batch_size
+BULK_BYTES = min(1 << 20, nodes.MAX_REQUEST - (64 << 10))
 ROUNDS = 3
 STATS_ARE_OLD_S = 11  # the node keeps the sizes of its store for ten seconds
 GOALS = {"bytes": 0.60, "cpu": 0.65}
@@ -160,13 +161,14 @@ def one_round(node, template, bodies, count):
     return stats["store"]["size_in_bytes"] / count, used * 1e5 / count
 
 
-def measure(name, templates, path, count, rounds):
+def measure(build, name, templates, path, count, rounds):
     node = nodes.Node(name, heap="1g")
     node.timeout_s = 300
-    found = {label: [] for label in templates}
     bodies = list(bulks(path, "microservices-2018.11.23"))
     try:
         node.start()
+        templates = {**templates, "barge's": barge_template(build, node)}
+        found = {label: [] for label in templates}
         for turn in range(rounds + 1):
             for label, template in templates.items():
                 figures = one_round(node, template, bodies, count)
@@ -178,10 +180,16 @@ def measure(name, templates, path, count, rounds):
     return {label: tuple(statistics.median(f[i] for f in figures) for i in (0, 1)) for label, figures in found.items()}
 
 
-def barge_template(build, name):
-    """What `barge setup` puts into the node."""
-    with open(os.path.join(TOP, "conf", "elasticsearch", "index-template.json"), encoding="utf-8") as f:
-        return json.load(f)
+def barge_template(build, node):
+    """What `barge setup` puts into this node, and takes away again."""
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as f:
+        json.dump({"output": {"elasticsearch": {"hosts": [node.url]}}, "status": {"listen": ""}}, f)
+        f.flush()
+        subprocess.run([os.path.join(build, "barge"), "setup", "-c", f.name], check=True, stdout=subprocess.DEVNULL)
+    path = "/_index_template/barge-microservices"
+    found = node.request("GET", path)["index_templates"][0]["index_template"]
+    node.request("DELETE", path)
+    return found
 
 
 def main():
@@ -201,9 +209,7 @@ def main():
             label, _, file = pair.partition("=")
             with open(file, encoding="utf-8") as f:
                 templates[label] = json.load(f)
-        if not a.template:
-            templates["barge's"] = barge_template(a.build, name)
-        result = measure(name, templates, path, a.documents, a.rounds)
+        result = measure(a.build, name, templates, path, a.documents, a.rounds)
         base = result["Logstash's"]
         for label, (size, cpu) in result.items():
             print(f"== {name} {label}: {size:.1f} bytes ({size / base[0]:.0%}), CPU {cpu:.2f} s ({cpu / base[1]:.0%})", flush=True)

@@ -25,6 +25,9 @@ static void test_named(void **state)
          "document "
          "with id 'x'. Preview of field's value: '{}'",
          "a.b"},
+        {"mapper_parsing_exception: failed to parse: illegal_argument_exception: Cannot write to a "
+         "field alias [container_name].",
+         "container_name"},
         {"mapper_parsing_exception: object mapping for [service] tried to parse field [service] as "
          "object, but found a concrete value",
          "service"},
