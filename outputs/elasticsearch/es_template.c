@@ -216,25 +216,34 @@ void es_template_lines(yajl_val v, const char *prefix, struct strbuf *to)
     free(l.list);
 }
 
-/* The lines of a template but those of _meta, which hold the hash of the others. Nodes give
- * settings back below "index", whether or not they were sent so. */
+/* Adds the lines of v that do not begin with but. */
+static void add_lines_but(yajl_val v, const char *prefix, const char *but, struct strbuf *to)
+{
+    struct strbuf all = {0};
+    char *line, *rest = NULL;
+
+    es_template_lines(v, prefix, &all);
+    for (line = all.n ? strtok_r(all.p, "\n", &rest) : NULL; line;
+         line = strtok_r(NULL, "\n", &rest))
+        if (strncmp(line, but, strlen(but)) != 0)
+            strbuf_printf(to, "%s\n", line);
+    strbuf_fini(&all);
+}
+
+/* Of the lines of a template but those of _meta, which hold the hash of the others. Nodes give
+ * members back in an order of their own. */
 static void hash_of(yajl_val body, bool composable, char *hash)
 {
     yajl_val inner = composable ? get(body, "template") : body;
-    yajl_val mappings = get(inner, "mappings"), aliases = get(inner, "aliases");
     struct strbuf text = {0};
-    yajl_val priority = get(body, composable ? "priority" : "order");
 
     es_template_lines(get(body, "index_patterns"), "patterns", &text);
     es_template_lines(get(body, "composed_of"), "components", &text);
     es_template_lines(get(body, "data_stream"), "data_stream", &text);
-    es_template_lines(priority, "priority", &text);
-    es_template_lines(aliases, "aliases", &text);
+    es_template_lines(get(body, composable ? "priority" : "order"), "priority", &text);
+    es_template_lines(get(inner, "aliases"), "aliases", &text);
     es_template_lines(get(inner, "settings"), "settings", &text);
-    for (size_t i = 0; YAJL_IS_OBJECT(mappings) && i < YAJL_GET_OBJECT(mappings)->len; i++)
-        if (strcmp(YAJL_GET_OBJECT(mappings)->keys[i], "_meta") != 0)
-            es_template_lines(YAJL_GET_OBJECT(mappings)->values[i],
-                              YAJL_GET_OBJECT(mappings)->keys[i], &text);
+    add_lines_but(get(inner, "mappings"), "mappings", "mappings._meta.", &text);
     snprintf(hash, 17, "%016llx", (unsigned long long)hash_64(HASH_SEED, text.p, text.n));
     strbuf_fini(&text);
 }

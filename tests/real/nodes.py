@@ -230,7 +230,7 @@ class Node:
             self.process = subprocess.Popen(
                 [os.path.join(self.java, "bin", "java"), f"-Xms{self.heap}", f"-Xmx{self.heap}", *JVM, "-cp", os.path.join(self.source, "lib", "*"),
                  self.main, "-basePath", os.path.join(self.home, "node"), "-numOfNode", "1", "-baseHttpPort", str(self.port - 1),
-                 "-clusterName", "barge", "-printOnFailure"],
+                 "-clusterName", os.path.basename(self.home), "-printOnFailure"],
                 cwd=self.home, env=self._env(), stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
         log.close()
         wait_until(self._up, 240, lambda: f"{self.name} up; {self.log()[-1500:]}", every_s=0.2)

@@ -42,6 +42,13 @@ def normalised(settings):
     return tree
 
 
+def reordered(value):
+    """Members of all objects the other way round."""
+    if isinstance(value, dict):
+        return {k: reordered(v) for k, v in reversed(value.items())}
+    return [reordered(v) for v in value] if isinstance(value, list) else value
+
+
 def _error(status, error_type, reason):
     return Whole(status, error_type=error_type, reason=reason)
 
@@ -126,7 +133,7 @@ class IndexSide:
         body.setdefault("composed_of", [])
         template = body["template"]
         template["settings"] = normalised(template.get("settings", {}))
-        return dict(reversed(body.items()))
+        return reordered(body)
 
     def _template(self, request, query, name):
         if request.method == "PUT":
@@ -140,7 +147,7 @@ class IndexSide:
             return Whole(404, "{}")
         found = {}
         for n in [name] if name else self.legacy:
-            found[n] = {**self.legacy[n], "settings": normalised(self.legacy[n].get("settings", {})), "aliases": {}}
+            found[n] = reordered({**self.legacy[n], "settings": normalised(self.legacy[n].get("settings", {})), "aliases": {}})
         return _json(found)
 
     # -- retention --
