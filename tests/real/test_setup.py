@@ -59,11 +59,6 @@ def test_twice_and_changed(bare, lab):
         assert "theirs" in put(lab, bare)[0]
     finally:
         bare.request("DELETE", "/_index_template/theirs")
-    bare.request("PUT", "/_template/older", {"index_patterns": ["micro*"]})
-    try:
-        assert "older" in put(lab, bare)[0]
-    finally:
-        bare.request("DELETE", "/_template/older")
 
 
 def test_no_lifecycle_here_and_prune(bare, lab):
