@@ -105,4 +105,43 @@ static inline bool multi_lines_all_there(struct bytes file, const struct frames 
     return lines == records;
 }
 
+/* The operator's pattern of a rule: lines that begin with a digit. */
+static inline bool multi_begins_with_digit(const void *pattern, struct bytes line)
+{
+    (void)pattern;
+    return line.n && line.p[0] >= '0' && line.p[0] <= '9';
+}
+
+/* Frames what is written down in input (first byte: the rule; second: the line with which the
+ * second file begins; then lines) at one go and in life. The number of the first record that
+ * differs; 0 also when a line is missing or there twice; SIZE_MAX: all is well. */
+static inline size_t multi_lines_differ(struct bytes input, uint64_t seed)
+{
+    struct multiline_rule rule = {0};
+    struct frames_cut cuts[FRAMES_MOST_CUTS];
+    struct frames_files files = {.rule = &rule};
+    struct frames whole, life;
+    struct strbuf b = {0};
+    size_t n_cuts, differ;
+    uint8_t how;
+
+    if (input.n < 3)
+        return SIZE_MAX;
+    how = (uint8_t)input.p[0];
+    rule.languages = how & 0x40 ? MULTILINE_MYSQL : how & 15;
+    rule.starts = how & 0x80 ? multi_begins_with_digit : NULL;
+    files.second =
+        multi_lines_add(&b, bytes_of(input.p + 2, input.n - 2), (unsigned char)input.p[1]);
+    files.file = strbuf_bytes(&b);
+    life = frames_in_life_of(&files, seed, cuts, &n_cuts);
+    whole = frames_of_files(&files, cuts, n_cuts);
+    differ = frames_differ(&whole, &life);
+    if (!multi_lines_all_there(files.file, &whole))
+        differ = 0;
+    frames_fini(&whole);
+    frames_fini(&life);
+    strbuf_fini(&b);
+    return differ;
+}
+
 #endif
