@@ -347,6 +347,7 @@ static bool read_in_format(struct encoder *enc, struct record *r, struct message
         encoder_read_text(enc, r, msg);
         return true;
     }
+    format_work_trim(enc->format_work);
     enc->format_work->want_time = r->own_time;
     if (!f->read || !raw_text(enc, r, &text) || !format_read(f, text, enc->format_work, &result) ||
         json_scan(result.object, enc->members, ARRAY_LEN(enc->members), &msg->n, &msg->duplicate) !=
@@ -511,6 +512,5 @@ size_t encoder_write(struct encoder *enc, struct record *r, char *to)
     give_back(&enc->text);
     give_back(&enc->spare);
     give_back(&enc->ruled);
-    format_work_trim(enc->format_work);
     return n;
 }

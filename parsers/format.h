@@ -53,7 +53,7 @@ struct format_work {
 struct format_work *format_work_create(void);
 void format_work_free(struct format_work *w);
 
-/* Gives back what a large message took. */
+/* Gives back what a large message took; what was read is gone. */
 void format_work_trim(struct format_work *w);
 
 /* Compiles s, of which nothing is kept. *out is NULL for PARSER_AUTO. -1 with *e, a text that

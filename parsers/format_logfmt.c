@@ -9,7 +9,8 @@
  * the line begins with a pair and has no more bare words than pairs, which prose does not.
  */
 
-#define UNESCAPED_MAX 4 /* bytes of one escape */
+#define UNESCAPED_MAX 4        /* bytes of one escape */
+#define CHARACTER_MAX 0x10ffff /* of Unicode */
 
 struct reader {
     const char *p, *end;
@@ -21,6 +22,7 @@ static bool is_key(char c)
     return (unsigned char)c > ' ' && c != '=' && c != '"' && c != '\\' && c != 0x7f;
 }
 
+/* The number that hexadecimal digits are; -1 when one is none, or no character has it. */
 static int hex(struct bytes s)
 {
     int v = 0;
@@ -35,6 +37,8 @@ static int hex(struct bytes s)
         if (d < 0)
             return -1;
         v = 16 * v + d;
+        if (v > CHARACTER_MAX)
+            return -1;
     }
     return v;
 }
@@ -92,7 +96,7 @@ static size_t unescape(const char **p, const char *end, char to[UNESCAPED_MAX])
     }
     digits = (*p)[1] == 'x' ? 2 : (*p)[1] == 'u' ? 4 : (*p)[1] == 'U' ? 8 : 0;
     v = digits && (size_t)(end - *p) >= 2 + digits ? hex(bytes_of(*p + 2, digits)) : -1;
-    if (v < 0 || v > 0x10ffff) {
+    if (v < 0) {
         to[0] = *(*p)++;
         return 1;
     }

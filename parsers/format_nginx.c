@@ -34,7 +34,7 @@ static bool is_ip(struct bytes s)
     char text[INET6_ADDRSTRLEN + 1];
     unsigned char to[16];
 
-    if (s.n < 2 || s.n >= sizeof text)
+    if (s.n < 2 || s.n >= sizeof text || memchr(s.p, '\0', s.n))
         return false;
     memcpy(text, s.p, s.n);
     text[s.n] = '\0';
@@ -391,7 +391,7 @@ static bool next_field(struct bytes line, size_t *at, bool *quoted, struct bytes
 
     while (*at < line.n && line.p[*at] == ' ')
         ++*at;
-    if (*at == line.n)
+    if (*at >= line.n)
         return false;
     *quoted = line.p[*at] == '"';
     begin = *at += *quoted;
