@@ -151,6 +151,26 @@ static void test_the_books_survive(void **state)
     fixture_done(dir);
 }
 
+/* Drops alone are committed once a second; the state has them before that. */
+static void test_drops_survive_without_a_commit(void **state)
+{
+    char *dir = fixture_dir();
+    struct buffer *b = fixture_open(dir, 64 << 20, 0);
+    struct buffer_stats s;
+    (void)state;
+
+    assert_true(fixture_append(b, BUFFER_CAN_WAIT, 0, 0, DOC));
+    assert_int_equal(buffer_commit(b), 0);
+    buffer_count_drop(b, BUFFER_DROP_FULL, 5);
+    buffer_close(b);
+    b = fixture_open(dir, 64 << 20, 0);
+    buffer_stats(b, &s);
+    assert_int_equal(s.dropped[BUFFER_DROP_FULL], 5);
+    fixture_balanced(b);
+    buffer_close(b);
+    fixture_done(dir);
+}
+
 static void test_what_is_not_committed_is_not_seen(void **state)
 {
     char *dir = fixture_dir();
@@ -832,6 +852,7 @@ int main(void)
         cmocka_unit_test(test_round_trip_and_restart),
         cmocka_unit_test(test_the_books_are_set_by_whoever_shows_them),
         cmocka_unit_test(test_the_books_survive),
+        cmocka_unit_test(test_drops_survive_without_a_commit),
         cmocka_unit_test(test_what_is_not_committed_is_not_seen),
         cmocka_unit_test(test_read_at_and_need),
         cmocka_unit_test(test_positions_survive),

@@ -425,6 +425,36 @@ static void test_damaged_segments_are_kept(void **state)
     fixture_done(dir);
 }
 
+static void make_garbage(const char *dir, const char *name, size_t n)
+{
+    char path[256];
+    FILE *f;
+
+    in(path, dir, name);
+    f = fopen(path, "w");
+    for (size_t i = 0; i < n; i++)
+        fputc((int)(i * 7919 >> 3), f);
+    fclose(f);
+}
+
+/* A segment in which nothing verifies is set aside, as long as what is kept does not exceed its
+ * share: an eighth of 8 MiB. */
+static void test_garbage_is_kept_for_a_look(void **state)
+{
+    char *dir = fixture_dir(), names[256][64];
+    (void)state;
+
+    fill(dir, 23, 0);
+    make_garbage(dir, "00000000000000aa.seg", 600 << 10);
+    assert_int_equal(drain(dir).records, 23);
+    assert_int_equal(fixture_list(dir, ".bad", names), 1);
+    assert_string_equal(names[0], "00000000000000aa.bad");
+    make_garbage(dir, "00000000000000ab.bad", 600 << 10);
+    drain(dir);
+    assert_int_equal(fixture_list(dir, ".bad", names), 1);
+    fixture_done(dir);
+}
+
 /* Both slots whole: the later one, also where the number wraps; of equal ones either. */
 static void test_generations(void **state)
 {
@@ -920,6 +950,7 @@ int main(void)
         cmocka_unit_test(test_random_bits_and_misdirected_sectors),
         cmocka_unit_test(test_lengths_that_lie),
         cmocka_unit_test(test_damaged_segments_are_kept),
+        cmocka_unit_test(test_garbage_is_kept_for_a_look),
         cmocka_unit_test(test_generations),
         cmocka_unit_test(test_torn_state_write),
         cmocka_unit_test(test_state_damaged),
