@@ -29,6 +29,7 @@ struct origin_facts {
     struct bytes service_label;  /* label barge.service: before all others */
     struct bytes service_guess;  /* swarm, Kubernetes, compose label, container name without replica
                                     number, image: behind the record's own */
+    struct bytes file_path;      /* log.file.path */
     const struct format *format; /* how its messages are read, or NULL: JSON or text, as it comes;
                                     outlives the origin */
 };

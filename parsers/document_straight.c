@@ -280,6 +280,23 @@ static char *put_level(char *to, enum level level)
     return put(to, texts[level].p, texts[level].n);
 }
 
+/* log.level, and log.file.path where the record is a file's. */
+static char *put_log(char *to, enum level level, const struct record *r)
+{
+    char *begin = to;
+
+    to = put_level(to, level);
+    if (LIKELY(!r->origin || !r->origin->file.n))
+        return to;
+    if (to == begin)
+        to = PUT(to, ",\"log\":{");
+    else
+        to[-1] = ',';
+    to = put_bytes(to, r->origin->file);
+    *to++ = '}';
+    return to;
+}
+
 static char *put_service(const struct encoder *enc, const struct record *r, const struct found *f,
                          char *to)
 {
@@ -426,8 +443,10 @@ size_t encoder_write_straight(struct encoder *enc, const struct record *r,
         to = put(to, text.p, text.n);
     }
     *to++ = '"';
-    to = put_level(to, f.key[TARGET_LEVEL] ? (enum level)f.taken[TARGET_LEVEL].level
-                                           : encoder_default_level(r, f.key[TARGET_MESSAGE]));
+    to = put_log(to,
+                 f.key[TARGET_LEVEL] ? (enum level)f.taken[TARGET_LEVEL].level
+                                     : encoder_default_level(r, f.key[TARGET_MESSAGE]),
+                 r);
     to = put_service(enc, r, &f, to);
     if (f.ids.request.n) {
         to = PUT(to, ",\"http\":{\"request\":{\"id\":\"");

@@ -509,11 +509,13 @@ static void add_ours(struct builder *b, struct bytes labels)
         bytes_of(time, (size_t)(encoder_put_time(r, time) - time)));
     if (text.p)
         add(b, b->root, "message", NODE_STRING, text);
-    add_object(
+    n = add_object(
         b, b->root, "log", "level",
         bytes_str(level_names[level ? level->taken.level
                                     : encoder_default_level(
                                           r, !b->msg->text.p && message ? message->key : NULL)]));
+    if (r->origin && r->origin->file_path.n)
+        add_object(b, n, "file", "path", r->origin->file_path);
     add_object(b, b->root, "service", "name", service);
     n = add(b, b->root, "http", NODE_OBJECT, BYTES_NONE);
     if (b->ids.request.n)

@@ -58,7 +58,7 @@ struct origin *origin_create(const struct origin_facts *facts)
     struct bytes service = facts->service_label.n ? facts->service_label : facts->service_guess;
     struct strbuf b = {0};
     struct range container = add_container(&b, facts), host = {0, 0};
-    struct range host_name, label, guess, raw, member = {0, 0};
+    struct range host_name, label, guess, raw, member = {0, 0}, file = {0, 0}, path;
 
     if (facts->host_name.n) {
         host.begin = b.n;
@@ -73,6 +73,12 @@ struct origin *origin_create(const struct origin_facts *facts)
         add_string(&b, ",\"service\":{\"name\":", service, "}");
         member.end = b.n;
     }
+    if (facts->file_path.n) {
+        file.begin = b.n;
+        add_string(&b, "\"file\":{\"path\":", facts->file_path, "}");
+        file.end = b.n;
+    }
+    path = add_inside(&b, facts->file_path);
     raw.begin = b.n;
     strbuf_add_bytes(&b, service);
     raw.end = b.n;
@@ -85,6 +91,8 @@ struct origin *origin_create(const struct origin_facts *facts)
     o->service_label = slice(&b, label);
     o->service_guess = slice(&b, guess);
     o->service_member = slice(&b, member);
+    o->file = slice(&b, file);
+    o->file_path = slice(&b, path);
     o->service = slice(&b, raw);
     o->format = facts->format;
     o->serial = atomic_fetch_add(&serials, 1);

@@ -15,6 +15,8 @@ struct origin {
     struct bytes service_guess;
     struct bytes service_member; /* `,"service":{"name":"…"}` of label or guess, or none */
     const struct format *format; /* borrowed, or NULL */
+    struct bytes file;           /* `"file":{"path":"…"}` of log, or none */
+    struct bytes file_path;      /* inside of a string */
     uint64_t serial;             /* of this origin alone, never 0 */
     struct bytes service;        /* raw bytes, as origin_service has it */
     size_t bytes;                /* of all the above */
