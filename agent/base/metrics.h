@@ -48,6 +48,22 @@ enum metric_kind { METRIC_COUNTER, METRIC_GAUGE };
       "lines that are not Docker's, shipped as they are")                                          \
     X(M_DOCKER_SKIPPED, COUNTER, "inputs.docker.skipped_bytes",                                    \
       "bytes skipped by inputs.docker.start, and NUL runs")                                        \
+    X(M_FILES_LOGS, GAUGE, "inputs.files.logs", "logs followed, whatever they were rotated to")    \
+    X(M_FILES_FILES, GAUGE, "inputs.files.files", "log files open")                                \
+    X(M_FILES_LINES, COUNTER, "inputs.files.lines", "lines read")                                  \
+    X(M_FILES_BYTES, COUNTER, "inputs.files.bytes", "bytes read, after decompression")             \
+    X(M_FILES_LAG, GAUGE, "inputs.files.lag_bytes", "bytes in log files not read yet")             \
+    X(M_FILES_HELD, GAUGE, "inputs.files.held_bytes",                                              \
+      "unread bytes of rotated and removed files held open")                                       \
+    X(M_FILES_AT_RISK, GAUGE, "inputs.files.at_risk_bytes",                                        \
+      "bytes read from removed files and not yet on disk")                                         \
+    X(M_FILES_LET_GO, COUNTER, "inputs.files.let_go_bytes",                                        \
+      "unread bytes of removed files given up beyond 1GiB")                                        \
+    X(M_FILES_MISSED, COUNTER, "inputs.files.missed_files",                                        \
+      "files known to have gone before they were read to the end")                                 \
+    X(M_FILES_UNREADABLE, GAUGE, "inputs.files.unreadable", "logs that cannot be read here")       \
+    X(M_FILES_SKIPPED, COUNTER, "inputs.files.skipped_bytes",                                      \
+      "bytes skipped by begin, of overlong lines, and NUL runs")                                   \
     X(M_GELF_DATAGRAMS, COUNTER, "inputs.gelf.datagrams", "datagrams received")                    \
     X(M_GELF_BYTES, COUNTER, "inputs.gelf.bytes", "bytes received, before decompression")          \
     X(M_GELF_MESSAGES, COUNTER, "inputs.gelf.messages", "messages taken, joined and whole")        \
@@ -130,8 +146,8 @@ static inline uint64_t metric_get(enum metric m)
 }
 
 /* What is not a number: output.last_error, output.hosts (the breaker of each of several),
- * inputs.docker.unreadable_containers. The text is copied (cut at 300 bytes); an empty one clears
- * it. path must be a literal. At most 64 paths. */
+ * inputs.docker.unreadable_containers, inputs.files.unreadable_files. The text is copied (cut at
+ * 300 bytes); an empty one clears it. path must be a literal. At most 64 paths. */
 void metric_text_set(const char *path, struct bytes text);
 
 /* Calls fn for each text in the order in which they were first set, under a lock: fn must not call

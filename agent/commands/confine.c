@@ -3,6 +3,7 @@
 #include "agent/base/log.h"
 #include "agent/base/strbuf.h"
 #include "agent/inputs/docker_places.h"
+#include "agent/inputs/files.h"
 #include "agent/sandbox/sandbox.h"
 #include "outputs/file/day_file.h"
 
@@ -42,6 +43,28 @@ static void may_read_containers(struct sandbox *s, const struct docker_settings 
     }
     if (!some)
         sandbox_may_read_all(s);
+}
+
+/* The folders that the patterns begin with, and the ones above them, as folders of logs are made
+ * anew when their program is. What is not there yet may come below the nearest one that is. */
+static void may_read_files(struct sandbox *s, struct file_rule *const *rules)
+{
+    for (; *rules; rules++) {
+        for (char *const *p = (*rules)->paths; *p; p++) {
+            char *path = base_strdup(*p);
+
+            path[files_input_fixed(*p)] = '\0';
+            if (is_folder(path))
+                sandbox_may_reread(s, path);
+            while (!is_folder(path) && strrchr(path, '/') != path)
+                *strrchr(path, '/') = '\0';
+            if (!is_folder(path))
+                sandbox_may_read_all(s);
+            else
+                sandbox_may_read(s, path);
+            free(path);
+        }
+    }
 }
 
 /* The folders of daily files may be somebody else's, whom root writes for. */
@@ -89,6 +112,7 @@ void confine_enter(const char *config_path, const struct config *c)
         may_read_containers(s, &c->docker);
     if (c->redact.key_file[0])
         sandbox_may_reread(s, c->redact.key_file);
+    may_read_files(s, c->files);
     sandbox_may_write(s, c->data_dir);
     if (c->output_kind == OUTPUT_FILE)
         may_write_output(s, c->file.path);

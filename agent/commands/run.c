@@ -19,6 +19,7 @@
 #include "agent/config/config.h"
 #include "agent/config/config_value.h"
 #include "agent/inputs/docker.h"
+#include "agent/inputs/files.h"
 #include "agent/inputs/gelf.h"
 #include "agent/inputs/replay.h"
 #include "agent/loop/loop.h"
@@ -58,6 +59,7 @@ struct agent {
     char host[256]; /* our name, as documents have it */
     struct docker_holder *holder;
     struct docker_input *docker;
+    struct files_input *files;
     struct gelf_input *gelf;
     struct replay_input *replay;
     struct status *status;
@@ -118,6 +120,10 @@ static void tell_room(struct agent *a)
     if (a->docker) {
         docker_input_committed(a->docker);
         docker_input_room(a->docker);
+    }
+    if (a->files) {
+        files_input_committed(a->files);
+        files_input_room(a->files);
     }
     if (a->gelf)
         gelf_input_room(a->gelf);
@@ -277,18 +283,23 @@ static bool turn(void *arg)
         tell_room(a);
     if (a->docker)
         more |= docker_input_turn(a->docker);
+    if (a->files)
+        more |= files_input_turn(a->files);
     if (a->replay)
         more |= replay_input_turn(a->replay);
     if (buffer_commit(a->buffer) == 0) {
         if (a->docker)
             docker_input_committed(a->docker);
+        if (a->files)
+            files_input_committed(a->files);
         if (a->replay)
             replay_input_committed(a->replay);
     } else {
         more = false; /* the disk refuses: the upkeep timer tries again */
     }
     if (!loop_timer_armed(a->upkeep) &&
-        (metric_get(M_BUFFER_FULL) || metric_get(M_DOCKER_AT_RISK) || metric_get(M_DOCKER_HELD)))
+        (metric_get(M_BUFFER_FULL) || metric_get(M_DOCKER_AT_RISK) || metric_get(M_DOCKER_HELD) ||
+         metric_get(M_FILES_AT_RISK) || metric_get(M_FILES_HELD)))
         loop_timer_set(a->upkeep, UPKEEP_MS);
     return more;
 }
@@ -500,6 +511,11 @@ static int start_inputs(struct agent *a, struct error *e)
         if (!a->docker)
             return -1;
     }
+    if (c->files[0]) {
+        a->files = files_input_start(c->files, a->loop, a->intake, e);
+        if (!a->files)
+            return -1;
+    }
     if (c->gelf.udp[0] || c->gelf.tcp[0]) {
         a->gelf = gelf_input_start(&c->gelf, &a->sockets, a->loop, a->intake, find_origin, a, e);
         if (!a->gelf)
@@ -588,6 +604,7 @@ static void stop(struct agent *a)
     if (a->docker)
         docker_input_stop(a->docker);
     docker_holder_stop(a->holder);
+    files_input_stop(a->files);
     if (a->gelf)
         gelf_input_stop(a->gelf);
     if (a->replay)

@@ -103,16 +103,19 @@ static void add_count(struct strbuf *to, uint64_t v)
     strbuf_printf(to, "%llu", (unsigned long long)v);
 }
 
-static int set_start(struct docker_settings *d, const char *text, struct error *why)
+/* to: a text, and the milliseconds behind it. */
+static int set_start(char **to, const char *text, struct error *why)
 {
+    uint64_t *ms = (uint64_t *)(void *)(to + 1);
+
     if (strcmp(text, "beginning") == 0)
-        d->start_ms = 0;
+        *ms = 0;
     else if (strcmp(text, "end") == 0)
-        d->start_ms = UINT64_MAX;
-    else if (config_value_duration(text, &d->start_ms, why) < 0 || d->start_ms == 0)
+        *ms = UINT64_MAX;
+    else if (config_value_duration(text, ms, why) < 0 || *ms == 0)
         return error_set(why, "\"%.60s\" is neither beginning, nor end, nor a duration like 24h",
                          text);
-    set_string(&d->start, text);
+    set_string(to, text);
     return 0;
 }
 
@@ -199,7 +202,7 @@ static int set_scalar(void *base, const struct setting *s, const char *text, str
     case SET_CHOICE:
         return set_choice(to, s, text, why);
     case SET_START:
-        return set_start(&c->docker, text, why);
+        return set_start(to, text, why);
     case SET_SYNC:
         return set_sync(&c->buffer, s, text, why);
     case SET_MIN_FREE:

@@ -17,7 +17,7 @@ struct docker_settings {
     bool enabled;      /* false when the file says `docker: off` */
     char *containers;  /* folder, or "auto" */
     char *start;       /* "beginning", "end", or a duration: see start_ms */
-    uint64_t start_ms; /* the duration; 0 for beginning, UINT64_MAX for end */
+    uint64_t start_ms; /* directly behind start: 0 for beginning, UINT64_MAX for end */
     char **exclude;    /* container names with *, or label=value with * */
     uint64_t max_held_bytes;
 };
@@ -62,6 +62,16 @@ struct parser_rule {
     char *container; /* name, with * */
     char *image;     /* as the user called it, with * */
     char *label;     /* name=value, with * in the value */
+    struct parser_settings parser;
+};
+
+/* Plain text files, and how they are read. */
+struct file_rule {
+    char **paths;      /* absolute, with *, ? and []; at least one */
+    char **exclude;    /* names, or whole paths, with * */
+    char *service;     /* "": none */
+    char *start;       /* as docker_settings has it */
+    uint64_t start_ms; /* directly behind start */
     struct parser_settings parser;
 };
 
@@ -163,6 +173,7 @@ struct config {
     uint64_t shutdown_timeout_ms;
     struct docker_settings docker;
     struct gelf_settings gelf;
+    struct file_rule **files;
     struct parser_rule **parsers; /* in their order: the first that fits counts */
     struct enrich_settings enrich;
     struct redact_settings redact;

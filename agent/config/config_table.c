@@ -1,5 +1,6 @@
 #include "agent/config/config_table.h"
 
+#include "agent/config/config_files.h"
 #include "agent/config/config_parsers.h"
 #include "agent/config/config_redact.h"
 #include "agent/config/config_value.h"
@@ -41,7 +42,9 @@ const struct setting config_table[] = {
     SETTING("inputs.kubernetes.pods", SET_STRING, NOWHERE, "/var/log/pods", "the kubelet's folder",
      .later = true),
     SETTING("inputs.kubernetes.exclude", SET_LIST, NOWHERE, "", "namespace/pod, with *", .later = true),
-    SETTING("inputs.files", SET_ANY, NOWHERE, "", "other log files", .later = true),
+    SETTING("inputs.files", SET_ITEMS, AT(files), NULL,
+     "other log files, one record a line; of two rules that fit the first counts",
+     .items = &config_files_items),
 
     SETTING("inputs.gelf", SET_SWITCH, NOWHERE, "on", "GELF, from Docker's driver and from libraries"),
     SETTING("inputs.gelf.udp", SET_STRING, AT(gelf.udp), "127.0.0.1:12201",

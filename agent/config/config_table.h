@@ -23,7 +23,7 @@ enum setting_type {
     SET_MASKED_LIST, /* char **: URLs */
     SET_JSON_MAP,    /* struct field_pair *: values as JSON */
     SET_TEXT_MAP,    /* struct field_pair *: values as text */
-    SET_START,       /* docker.start and start_ms */
+    SET_START,       /* char *, and behind it uint64_t ms: 0 beginning, UINT64_MAX end */
     SET_SYNC,        /* buffer.sync_ms and sync_off */
     SET_MIN_FREE,    /* buffer.min_free_bytes and min_free_share */
     SET_SWITCH,      /* a section that may also be `off` */

@@ -201,7 +201,7 @@ static bool frame_raw(struct framing *now, struct bytes text, uint64_t position,
         .text = text,
         .text_form = TEXT_RAW,
         .stream = STREAM_NONE,
-        .tags = tags | TAG_DOCKER_LINE_INVALID,
+        .tags = tags | (now->frame->plain ? 0 : TAG_DOCKER_LINE_INVALID),
         .time_ns = now->at->time_ns,
         .time_known = now->at->time_known,
         .source = now->at->source,
@@ -254,6 +254,8 @@ static bool frame_line(struct docker_frame *f, struct docker_frame_at *at, struc
     struct framing now = {.frame = f, .at = at, .end = end};
     struct docker_line l;
 
+    if (UNLIKELY(f->plain))
+        return line.n == 0 || frame_raw(&now, line, at->offset, 0);
     if (LIKELY(clean && f->work ? docker_line_parse_clean(line, f->work, &l)
                                 : docker_line_parse(line, &l)))
         return frame_docker(&now, &l, line, at->offset);
@@ -281,7 +283,7 @@ static bool frame_long(struct docker_frame *f, struct docker_frame_at *at, const
         return false;
     if (now.end > at->replay_to) {
         f->skipped_bytes += DOCKER_LINE_MAX_BYTES - n;
-        f->invalid_lines++;
+        f->invalid_lines += !f->plain;
     }
     return true;
 }

@@ -133,7 +133,6 @@ struct docker_input *docker_input_start(const struct docker_settings *settings, 
 
     (void)e;
     tail_turns_init(s, &docker_container_kind, in);
-    s->start_ms = settings->start_ms;
     s->max_held_bytes = settings->max_held_bytes;
     s->work = base_alloc(sizeof *s->work);
     json_keys_seen_init(&s->work->seen);

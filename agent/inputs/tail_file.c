@@ -2,6 +2,7 @@
 
 #include "agent/base/hash.h"
 #include "agent/base/io.h"
+#include "agent/inputs/tail_identity.h"
 #include "agent/inputs/tail_log.h"
 
 #include <errno.h>
@@ -122,6 +123,8 @@ enum tail_known tail_file_identify(struct tail_file *f, bool final, char *scratc
 
     if (known != TAIL_FILE_KNOWN)
         return known;
+    if (f->log->shared->kind->by_content)
+        return tail_identity_find(f, final);
     for (;; want = DOCKER_LINE_MAX_BYTES) {
         ssize_t n = tail_file_pread(f, scratch, want, f->head_at);
         const char *nl;

@@ -56,6 +56,9 @@ struct tail_file {
     struct docker_frame_at at;
     uint32_t marker; /* over the marker_n bytes before at.offset */
     uint32_t marker_n;
+    uint64_t inode_key, head; /* tail_identity.h */
+    uint16_t head_n;          /* 0: known by at.source alone */
+    bool drawn;
     char entry[TAIL_POSITION_BYTES]; /* as it stands in the buffer, when has_entry */
     size_t entry_n;
     /* Of a removed file: what was read before `safe` is on disk; what was read before mark is when

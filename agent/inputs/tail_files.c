@@ -17,6 +17,13 @@ void tail_files_restore(struct tail_log *log, uint64_t source, const struct tail
     f->identified = true;
     f->at.source = source;
     f->at.offset = p->done;
+    f->marker = p->marker;
+    f->marker_n = p->marker_n;
+    f->inode_key = p->inode;
+    f->head = p->head;
+    f->head_n = p->head_n;
+    f->drawn = p->drawn;
+    log->drawn |= p->drawn;
     f->complete = p->complete;
     f->settled = p->resume == p->done && !p->by_stream;
     f->has_entry = true;
@@ -47,6 +54,10 @@ static void save_file(struct tail_log *log, struct tail_file *f, const struct do
         .time_ns = from->time_ns,
         .marker = f->marker,
         .marker_n = (uint8_t)f->marker_n,
+        .drawn = f->drawn,
+        .head_n = f->head_n,
+        .head = f->head,
+        .inode = f->inode_key,
     };
     char value[TAIL_POSITION_BYTES];
     size_t n;
@@ -73,7 +84,8 @@ void tail_files_save(struct tail_log *log)
 
     if (!log->has_own_entry) {
         char seen[TAIL_POSITION_BYTES];
-        size_t n = tail_position_write(&(struct tail_position){0}, seen);
+        size_t n = tail_position_write(
+            &(struct tail_position){.time_ns = (int64_t)log->shared->boot}, seen);
 
         set_entry(log, NULL, bytes_of(seen, n));
         log->has_own_entry = true;
@@ -117,6 +129,19 @@ static void remove_entry(struct tail_log *log, const struct tail_file *f)
 {
     if (f->has_entry && !has_twin(log->files, f) && !has_twin(log->known, f))
         set_entry(log, &f->at.source, BYTES_NONE);
+}
+
+void tail_files_move(struct tail_file *f, struct tail_log *to)
+{
+    if (f->has_entry) {
+        if (f->log != to)
+            set_entry(f->log, &f->at.source, BYTES_NONE);
+        set_entry(to, &f->at.source, bytes_of(f->entry, f->entry_n));
+    }
+    if (f->log != to)
+        tail_files_unlist(f);
+    f->log = to;
+    to->drawn |= f->drawn;
 }
 
 void tail_files_forget_log(struct tail_log *log)

@@ -17,6 +17,10 @@ void tail_files_restore(struct tail_log *log, uint64_t source, const struct tail
 /* Writes the positions that have changed. */
 void tail_files_save(struct tail_log *log);
 
+/* Takes f, with its position, out of its log's lists: it belongs to another one now. Not while
+ * framing waits in it. To the log that it is in already: only its position is written. */
+void tail_files_move(struct tail_file *f, struct tail_log *to);
+
 /* Forgets all that is known of the log but the files that are being read, and that it was there. */
 void tail_files_forget_log(struct tail_log *log);
 

@@ -25,7 +25,8 @@ struct tail_kind {
     /* The offset of the first line that is not older than since_ns; NULL: only a whole file's last
      * change tells. */
     uint64_t (*since)(struct tail_file *f, int64_t since_ns, char *scratch);
-    bool announced; /* each live file is announced as it is made (docker_holder) */
+    bool by_content; /* files are told from each other by tail_identity.h */
+    bool announced;  /* each live file is announced as it is made (docker_holder) */
     struct {
         enum metric lines, bytes, skipped, invalid, at_risk, let_go, missed;
     } metrics;
@@ -34,8 +35,9 @@ struct tail_kind {
 /* What all logs of one input share. */
 struct tail_shared {
     const struct tail_kind *kind;
-    uint64_t start_ms; /* how far back to begin; 0 for the beginning, UINT64_MAX for the end */
     uint64_t max_held_bytes;
+    struct tail_orphans *orphans; /* by_content: positions whose logs have not turned up */
+    uint64_t boot;                /* by_content: what this boot of the machine is called, never 0 */
     struct intake *intake;
     struct buffer *buffer;
     char *scratch; /* TAIL_SCRATCH_BYTES */
@@ -61,6 +63,7 @@ struct tail_log {
     struct tail_shared *shared;
     const char *name; /* for the agent's own log; borrowed */
     struct tail_id id;
+    uint64_t start_ms;  /* how far back to begin; 0 for the beginning, UINT64_MAX for the end */
     bool followed;      /* false: its files are not to be read */
     bool gone;          /* the folder is */
     bool denied;        /* we have no right to read it */
@@ -71,6 +74,12 @@ struct tail_log {
     bool uses_gz; /* compressed files were seen, or are to be expected */
     bool stopped; /* nobody is writing to it */
     bool silent;  /* the clock wants to end what is pending, once all was read */
+    /* by_content: */
+    bool same_boot; /* the machine has not been started again since positions were stored */
+    bool drawn;     /* some file's source is: its records must be on disk first */
+    struct tail_file *reading;
+    int64_t written_ns; /* the last change of the file that is being read */
+
     int64_t finished_ns;      /* when the one before stopped, INT64_MIN before there was one */
     uint64_t hold_until_ms;   /* reading waits until then; 0 when it does not */
     uint64_t retry_ms;        /* 0, or when to look again */

@@ -58,9 +58,31 @@ bool tail_orphans_restore(struct tail_orphans *o, struct tail_log *log)
         if (one->has_source)
             tail_files_restore(log, one->source, &one->position);
         else
-            log->has_own_entry = true;
+            log->has_own_entry = log->same_boot =
+                (uint64_t)one->position.time_ns == log->shared->boot;
     }
     return true;
+}
+
+struct tail_file *tail_orphans_adopt(struct tail_orphans *o, struct tail_log *log, uint64_t inode,
+                                     size_t *at)
+{
+    while (*at < o->n) {
+        struct tail_orphan *one = &o->list[(*at)++];
+        char key[TAIL_KEY_BYTES];
+        size_t n;
+
+        if (one->taken || !one->has_source || one->position.head_n == 0 ||
+            one->position.inode != inode)
+            continue;
+        one->taken = true;
+        n = tail_position_key(&one->id, &one->source, key);
+        buffer_position_set(log->shared->buffer, bytes_of(key, n), BYTES_NONE);
+        tail_files_restore(log, one->source, &one->position);
+        tail_files_move(log->known, log);
+        return log->known;
+    }
+    return NULL;
 }
 
 void tail_orphans_drop(struct tail_orphans *o, struct buffer *b)

@@ -4,6 +4,7 @@
 #include "agent/base/log.h"
 #include "agent/base/metrics.h"
 #include "agent/inputs/tail_files.h"
+#include "agent/inputs/tail_identity.h"
 #include "agent/inputs/tail_scan.h"
 
 #include <errno.h>
@@ -96,6 +97,16 @@ static void note_growth(struct tail_file *f, uint64_t size)
     f->quiet_since_ms = f->log->shared->now_ms;
 }
 
+/* For records that say nothing of their time. */
+static void note_written(struct tail_log *log, struct tail_file *f)
+{
+    struct tail_inode now;
+
+    log->reading = f;
+    log->drawn |= f->drawn;
+    log->written_ns = tail_inode_get(f->fd, NULL, &now) == 0 ? now.mtime_ns : INT64_MAX;
+}
+
 /* Reads one stretch of f. IDLE: it is at its end for now (f->dirty false), or cannot be read now
  * (f->dirty true). */
 static enum tail_turn read_file(struct tail_log *log, struct tail_file *f, bool final, size_t *n)
@@ -125,7 +136,11 @@ static enum tail_turn read_file(struct tail_log *log, struct tail_file *f, bool 
             return errno == EAGAIN ? TAIL_TURN_MORE : failed(log, f);
         }
     }
+    if (s->kind->by_content)
+        note_written(log, f);
     got = tail_file_read(f, &log->frame, final, s->scratch, n);
+    if (UNLIKELY(f->head_n) && f->head_n < TAIL_HEAD_BYTES)
+        tail_identity_grow(f);
     if (f->size != size)
         f->quiet_since_ms = s->now_ms;
     if (*n != before) {
@@ -285,6 +300,13 @@ static bool end_events(struct tail_log *log)
     return docker_frame_cut(&log->frame, ended);
 }
 
+/* Removed, while its log goes on, and nobody has written to it for long. */
+static bool is_given_up(const struct tail_log *log, const struct tail_file *f)
+{
+    return f->removed && log->shared->kind->by_content &&
+           log->shared->now_ms - f->quiet_since_ms >= TAIL_REMOVED_MS;
+}
+
 static enum tail_turn turn_over_files(struct tail_log *log, size_t *n)
 {
     size_t before = *n;
@@ -292,7 +314,7 @@ static enum tail_turn turn_over_files(struct tail_log *log, size_t *n)
     if (log->frame.multi && !docker_frame_cut(&log->frame, 0))
         return TAIL_TURN_FULL;
     for (struct tail_file *f = log->files; f; f = f->next) {
-        bool newest = !f->next && !log->gone;
+        bool newest = !f->next && !log->gone && !is_given_up(log, f);
         enum tail_turn turn;
 
         /* Many small files must not make a turn longer than a large one. */

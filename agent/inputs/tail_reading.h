@@ -14,7 +14,9 @@
 #define TAIL_SILENCE_MS 1250 /* of a stream: its pending event ends. More than MULTILINE_GAP_NS */
 #define TAIL_SILENCE_TICK_MS 250
 #define TAIL_STOPPED_MS                                                                            \
-    5000                   /* nothing more is written this long after a log's writer has stopped */
+    5000 /* nothing more is written this long after a log's writer has stopped */
+#define TAIL_REMOVED_MS                                                                            \
+    60000                  /* a removed text file may still be written to, this long after it was */
 #define TAIL_QUIET_MS 5000 /* a rotated file stays open this long after its last growth */
 
 enum tail_turn { TAIL_TURN_IDLE, TAIL_TURN_MORE, TAIL_TURN_FULL };

@@ -5,6 +5,8 @@
 #include "agent/base/log.h"
 #include "agent/base/metrics.h"
 #include "agent/inputs/tail_files.h"
+#include "agent/inputs/tail_identity.h"
+#include "agent/inputs/tail_orphans.h"
 #include "agent/inputs/tail_start.h"
 
 #include <dirent.h>
@@ -233,11 +235,11 @@ static void skip_old(struct tail_log *log, struct tail_file *f)
 {
     const struct tail_shared *s = log->shared;
     int64_t since =
-        clock_wall_ns() - (int64_t)MIN(s->start_ms, (uint64_t)INT64_MAX / 1000000) * 1000000;
-    bool at_end = s->start_ms == UINT64_MAX;
+        clock_wall_ns() - (int64_t)MIN(log->start_ms, (uint64_t)INT64_MAX / 1000000) * 1000000;
+    bool at_end = log->start_ms == UINT64_MAX;
     uint64_t from = 0;
 
-    if (s->start_ms == 0)
+    if (log->start_ms == 0)
         return;
     /* Where lines tell no time, or cannot be found without reading all: by the file's last change,
      * whole or not at all. */
@@ -272,6 +274,7 @@ static void attach(struct tail_log *log, struct tail_file *f, struct tail_file *
     f->fd = fresh->fd;
     f->compressed = fresh->compressed;
     f->inode = fresh->inode;
+    f->inode_key = fresh->inode_key;
     f->head_at = fresh->head_at;
     f->size = f->compressed ? f->at.offset : f->inode.size;
     f->identified = true;
@@ -305,10 +308,210 @@ static void note_copy(struct tail_file *f, struct tail_file *copy, const struct 
     tail_file_free(copy);
 }
 
+/* The file is new here. */
+static void take_new(struct scan *s, struct tail_file *fresh, const struct name *n)
+{
+    struct tail_log *log = s->log;
+
+    fresh->index = n->index;
+    fresh->seen = log->scan;
+    fresh->dirty = true;
+    if (log->first_seen)
+        skip_old(log, fresh);
+    insert(log, fresh);
+    settle_announcement(log, fresh);
+}
+
+/* ---- text files, which are not told by their first line alone (tail_identity.h) ---- */
+
+/* It may be in the making, and is looked at again. */
+static void look_later(struct scan *s, struct tail_file *fresh)
+{
+    struct tail_log *log = s->log;
+
+    s->unsure = true;
+    log->retry_ms = log->shared->now_ms + TAIL_RETRY_MS;
+    log->shared->attention = true;
+    tail_file_free(fresh);
+}
+
+static bool is_young(const struct tail_file *f)
+{
+    return clock_wall_ns() - f->inode.mtime_ns < TAIL_MISSING_MS * (int64_t)1000000;
+}
+
+/* Whether other has the text that was read in f, as far as can be told without decompressing it. */
+static bool has_text(const struct tail_file *f, struct tail_file *other)
+{
+    return tail_identity_begins_alike(f, other) &&
+           (other->compressed || tail_file_same_text(f, other));
+}
+
+/* Whether f, which is not open, still has its inode under some name. */
+static bool stands_here(struct scan *s, const struct tail_file *f)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        struct tail_file look = {.log = s->log, .fd = -1};
+        bool stands;
+
+        if (tail_identity_inode(&s->names[i].inode) != f->inode_key || s->names[i].compressed)
+            continue;
+        look.fd = tail_files_open(s->log, s->dir, s->names[i].text, 0);
+        stands = look.fd >= 0 &&
+                 tail_file_identify(&look, true, s->log->shared->scratch) == TAIL_FILE_KNOWN &&
+                 has_text(f, &look);
+        tail_file_close(&look);
+        if (stands)
+            return true;
+    }
+    return false;
+}
+
+/* Whether fresh goes on with f, of which there is no descriptor. */
+static bool goes_on(struct scan *s, const struct tail_file *f, struct tail_file *fresh,
+                    const struct name *n)
+{
+    bool same_inode = f->inode_key == fresh->inode_key;
+
+    if (!has_text(f, fresh)) /* a power cut took some of it: what is read again has the same ids */
+        return same_inode && f->aside && !s->log->same_boot && !fresh->compressed;
+    if (same_inode)
+        return true;
+    /* Of a live file that has a new inode only much text proves that it is a copy: a new one may
+     * begin with the same words. */
+    if (n->index == 0 && f->at.offset <= TAIL_HEAD_BYTES)
+        return false;
+    return !f->aside || !stands_here(s, f);
+}
+
+/* Whether a copy of f, which has a name or a descriptor, may have this name. Copies are rotated
+ * files: the live file, and what is newer than f, is none. */
+static bool may_be_copy(const struct tail_file *f, const struct tail_file *fresh,
+                        const struct name *n)
+{
+    return n->index > 0 && (f->removed || f->index == TAIL_FILE_NAMELESS || n->index > f->index ||
+                            (n->index == f->index && fresh->compressed));
+}
+
+/* What is known already, open and by name, or not. Returns whether fresh was used up. */
+static bool take_known_text(struct scan *s, struct tail_file *list, struct tail_file *fresh,
+                            const struct name *n)
+{
+    for (struct tail_file *f = list; f; f = f->next) {
+        bool here = f->fd >= 0 || (!f->aside && f->seen == s->log->scan) ||
+                    (f->complete && !f->aside && fresh->compressed);
+
+        if (!f->identified || f->head_n == 0)
+            continue;
+        if (!here && goes_on(s, f, fresh, n)) {
+            attach(s->log, f, fresh, n);
+            return true;
+        }
+        if (!here || !may_be_copy(f, fresh, n))
+            continue;
+        if (has_text(f, fresh) && (fresh->compressed || fresh->inode.size >= f->at.offset)) {
+            note_copy(f, fresh, n);
+            return true;
+        }
+        if (is_young(fresh) && tail_identity_is_part(f, fresh)) {
+            look_later(s, fresh);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A file that another log of this input has read: it was renamed across what rotation does. */
+static struct tail_file *in_another_log(const struct scan *s, struct tail_file *fresh)
+{
+    for (const struct tail_log *log = s->log->shared->all; log; log = log->next_all) {
+        if (log == s->log)
+            continue;
+        for (int k = 0; k < 2; k++)
+            for (struct tail_file *f = k ? log->known : log->files; f; f = f->next)
+                if (f->identified && f->head_n && f->inode_key == fresh->inode_key &&
+                    f->compressed == fresh->compressed && has_text(f, fresh))
+                    return f;
+    }
+    return NULL;
+}
+
+/* The same while nobody looked. */
+static bool take_orphan(struct scan *s, struct tail_file *fresh, const struct name *n)
+{
+    struct tail_file *f;
+    size_t at = 0;
+
+    while ((f = tail_orphans_adopt(s->log->shared->orphans, s->log, fresh->inode_key, &at))) {
+        if (!has_text(f, fresh))
+            continue; /* forgotten with all that is missing */
+        attach(s->log, f, fresh, n);
+        return true;
+    }
+    return false;
+}
+
+static bool take_over(struct scan *s, struct tail_file *fresh, const struct name *n)
+{
+    struct tail_file *f = in_another_log(s, fresh);
+
+    if (!f)
+        return take_orphan(s, fresh, n);
+    if (docker_frame_waits_in(&f->log->frame, &f->at)) {
+        look_later(s, fresh);
+        return true;
+    }
+    if (fresh->inode.links > 1) { /* one file of two names is read once */
+        tail_file_free(fresh);
+        return true;
+    }
+    tail_files_move(f, s->log);
+    if (f->fd < 0) {
+        attach(s->log, f, fresh, n);
+        return true;
+    }
+    tail_file_free(fresh);
+    f->index = n->index;
+    f->seen = s->log->scan;
+    f->missing_since_ms = 0;
+    f->dirty = true;
+    insert(s->log, f);
+    return true;
+}
+
+static void take_text(struct scan *s, struct tail_file *fresh, const struct name *n)
+{
+    if (!take_known_text(s, s->log->files, fresh, n) &&
+        !take_known_text(s, s->log->known, fresh, n) && !take_over(s, fresh, n))
+        take_new(s, fresh, n);
+}
+
+/* A text file without a whole line yet. Returns whether it was dealt with. */
+static bool take_beginning(struct scan *s, struct tail_file *fresh, const struct name *n)
+{
+    if (!s->log->shared->kind->by_content || n->index == 0 || n->compressed)
+        return false;
+    if (is_young(fresh)) /* a copy in the making */
+        look_later(s, fresh);
+    else if (fresh->inode.size == 0)
+        tail_file_free(fresh);
+    else
+        return false;
+    return true;
+}
+
+/* ---- any file ---- */
+
 static void take_identified(struct scan *s, struct tail_file *fresh, const struct name *n)
 {
     struct tail_log *log = s->log;
-    struct tail_file *f = by_source(log->files, fresh->at.source);
+    struct tail_file *f;
+
+    if (log->shared->kind->by_content) {
+        take_text(s, fresh, n);
+        return;
+    }
+    f = by_source(log->files, fresh->at.source);
 
     if (!f)
         f = by_source(log->known, fresh->at.source);
@@ -325,13 +528,7 @@ static void take_identified(struct scan *s, struct tail_file *fresh, const struc
         note_copy(f, fresh, n);
         return;
     }
-    fresh->index = n->index;
-    fresh->seen = log->scan;
-    fresh->dirty = true;
-    if (log->first_seen)
-        skip_old(log, fresh);
-    insert(log, fresh);
-    settle_announcement(log, fresh);
+    take_new(s, fresh, n);
 }
 
 static void open_failed(struct scan *s, const struct name *n)
@@ -391,6 +588,8 @@ static void take_opened(struct scan *s, const struct name *n, int fd)
         take_identified(s, fresh, n);
         return;
     }
+    if (known == TAIL_FILE_NOT_YET && take_beginning(s, fresh, n))
+        return;
     if (n->compressed && !empty) { /* being written, or damaged */
         s->unsure = true;
         if (clock_wall_ns() - fresh->inode.mtime_ns > DAMAGED_AFTER_MS * (int64_t)1000000)

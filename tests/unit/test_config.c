@@ -330,6 +330,18 @@ static const struct {
      "parsers[0].types: only parser: regex has it"},
     {"parsers: [{container: a, parser: regex, pattern: x, types: {a: int}}]", 1, 64,
      "parsers[0].types: \"int\" is no type"},
+    {"inputs: {files: [{service: db}]}", 1, 18, "inputs.files[0]: paths is missing"},
+    {"inputs: {files: [{paths: [], service: db}]}", 1, 26, "paths is missing"},
+    {"inputs: {files: [{path: /a.log}]}", 1, 19, "did you mean paths?"},
+    {"inputs: {files: [{paths: [a.log]}]}", 1, 27, "\"a.log\" is no absolute path"},
+    {"inputs: {files: [{paths: [/a/../b.log]}]}", 1, 27, "is no absolute path"},
+    {"inputs: {files: [{paths: ['/a/**/b.log']}]}", 1, 27, "** is not known"},
+    {"inputs: {files: [{paths: [/var/log/]}]}", 1, 27, "is a folder; write /var/log/*.log"},
+    {"inputs: {files: [{paths: [/proc/kmsg]}]}", 1, 27, "below /proc, /sys and /dev"},
+    {"inputs: {files: [{paths: [/a.log], begin: now}]}", 1, 43, "neither beginning, nor end"},
+    {"inputs: {files: [{paths: [/a.log], parser: jsn}]}", 1, 44, "is none of auto, json, text"},
+    {"inputs: {files: [{paths: [/a.log], parser: multiline}]}", 1, 44, "is for containers"},
+    {"inputs: {files: [{paths: [/a.log], service: ''}]}", 1, 45, "must not be empty"},
     {"parsers: [{container: a, container: b, parser: json}]", 1, 26, "container stands here twice"},
     /* output */
     {"output:\n  elasticsearch: {}\n  file: {}", 3, 3, "elasticsearch stands in line 2"},
@@ -354,7 +366,6 @@ static const struct {
     {"output: {file: {path: out/}}", 1, 23, "must name a file"},
     {"output: {file: {path: 'a/%{service.name}'}}", 1, 23, "%{service.name} is not known here"},
     /* what is not built yet */
-    {"inputs:\n  files:\n    - {paths: [/a], service: b}", 3, 5, "does not have it yet"},
     {"retention: 30", 1, 12, "no duration of at least a day"},
     {"retention: 12h", 1, 12, "no duration of at least a day"},
     {"retention: for ever", 1, 12, "like 30d"},
@@ -439,6 +450,8 @@ static void printed_configuration_means_the_same(void **state)
         "parsers: [{label: a=b, parser: regex, pattern: '^(?<n>\\d+) # \"', types: {n: long}}]",
         "parsers: [{label: a=b, parser: multiline, start: '^(\\d+) # \"'}]",
         "parsers: [{label: a=b, parser: multiline, language: python}]",
+        "inputs: {files: [{paths: [/a/*.log, '/b: c'], exclude: [x*], service: db, begin: 24h, "
+        "parser: text}, {paths: [/d.log]}]}",
         "parsers: [{container: 'a: *', parser: json}, {label: 'a=\"b', image: '*', parser: text}]",
     };
     struct strbuf first = {0}, second = {0};

@@ -1,0 +1,38 @@
+/*
+ * files: the input of plain text files, one record a line: finds the files that fit the rules,
+ * follows each through every kind of rotation (rename, copytruncate, .gz), hands records to the
+ * intake. Intake thread.
+ */
+#ifndef BARGE_INPUT_FILES_H
+#define BARGE_INPUT_FILES_H
+
+#include "agent/config/config.h"
+#include "agent/loop/loop.h"
+#include "agent/pipeline/intake.h"
+
+struct files_input;
+
+/* rules: ended by NULL; borrowed. Looks at the folders, reads positions from the intake's buffer,
+ * starts to watch. NULL with *e, a text that begins with the setting's path. */
+struct files_input *files_input_start(struct file_rule *const *rules, struct loop *loop,
+                                      struct intake *in, struct error *e);
+
+/* Whether the parsers of the rules can be made: 0, or -1 with *e as files_input_start has it. */
+int files_input_check(struct file_rule *const *rules, struct error *e);
+
+/* Reads for one bounded turn, in fair order. true when there is more to read now. */
+bool files_input_turn(struct files_input *d);
+
+/* There may be room in the buffer again. */
+void files_input_room(struct files_input *d);
+
+/* After each successful commit and whenever the durable mark moved. */
+void files_input_committed(struct files_input *d);
+
+void files_input_stop(struct files_input *d);
+
+/* The folder that a pattern of `paths` begins with, which has no wildcard: its length in pattern.
+ */
+size_t files_input_fixed(const char *pattern);
+
+#endif

@@ -1,0 +1,126 @@
+#include "agent/inputs/files_log.h"
+
+#include "agent/base/clock.h"
+#include "agent/base/hash.h"
+#include "agent/base/strbuf.h"
+#include "agent/inputs/files_name.h"
+
+#include <fnmatch.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* The frame's emit. */
+static bool emit(void *arg, const struct docker_framed *f)
+{
+    struct files_log *l = files_log_of(arg);
+    struct tail_file *from = l->log.reading;
+    /* The last change of the file is later than the line, and nearer to it than now when the line
+     * is an old one. It is not the same for each reading, so the index must be on disk first. */
+    int64_t time = f->time_known ? f->time_ns : MIN(l->log.written_ns, clock_wall_ns());
+    unsigned flags = !f->time_known || l->log.drawn ? BUFFER_DURABLE_FIRST : 0;
+    struct record r = {
+        .origin = l->origin,
+        .text = f->text,
+        .text_form = f->text_form,
+        .text_flags = f->text_flags,
+        .stream = STREAM_NONE,
+        .severity = -1,
+        .tags = f->tags,
+        .own_time = true,
+        .time_ns = time,
+    };
+
+    if (intake_file_record(l->log.shared->intake, &r, f->source, f->position, f->hash, flags) !=
+        INTAKE_TAKEN)
+        return false;
+    if (r.time_ns != time && from) { /* what follows without a time of its own takes this one */
+        from->at.time_ns = r.time_ns;
+        from->at.time_known = true;
+    }
+    return true;
+}
+
+static void set_id(struct tail_id *id, const char *path)
+{
+    id->kind = TAIL_ID_PATH;
+    for (uint64_t i = 0; i < TAIL_ID_BYTES / sizeof i; i++) {
+        uint64_t h = hash_64(i, path, strlen(path));
+
+        memcpy(id->bytes + i * sizeof h, &h, sizeof h);
+    }
+}
+
+struct files_log *files_log_create(struct tail_shared *s, const struct files_rule *rule,
+                                   const char *folder, const char *stem)
+{
+    struct files_log *l = base_calloc(1, sizeof *l);
+    size_t n = strlen(folder), m = strlen(stem);
+    struct origin_facts facts = {
+        .service_label = bytes_str(rule->settings->service),
+        .format = rule->format,
+    };
+
+    l->rule = rule;
+    l->path = base_alloc(n + 1 + m + 1);
+    snprintf(l->path, n + 1 + m + 1, "%s%s%s", folder, n > 1 ? "/" : "", stem);
+    l->stem = l->path + strlen(l->path) - m;
+    facts.file_path = bytes_str(l->path);
+    l->origin = origin_create(&facts);
+    l->log.name = l->path;
+    l->log.uses_gz = true;
+    l->log.start_ms = rule->settings->start_ms;
+    set_id(&l->log.id, l->path);
+    l->log.frame.emit = emit;
+    l->log.frame.plain = true;
+    tail_log_init(&l->log, s);
+    return l;
+}
+
+void files_log_free(struct files_log *l)
+{
+    tail_log_fini(&l->log);
+    origin_free(l->origin);
+    free(l->path);
+    free(l);
+}
+
+bool files_log_is_excluded(const struct file_rule *rule, struct bytes folder, const char *name)
+{
+    struct strbuf path = {0};
+    bool excluded = false;
+
+    if (!rule->exclude[0])
+        return false;
+    strbuf_add_bytes(&path, folder);
+    strbuf_add_str(&path, folder.n > 1 ? "/" : "");
+    strbuf_add_str(&path, name);
+    for (char *const *p = rule->exclude; *p && !excluded; p++)
+        excluded = fnmatch(*p, (*p)[0] == '/' ? path.p : name, 0) == 0;
+    strbuf_fini(&path);
+    return excluded;
+}
+
+static bool is_log(const struct tail_log *log, const char *name, uint64_t *index, bool *compressed)
+{
+    const struct files_log *l = (const struct files_log *)(const void *)log;
+    ptrdiff_t folder = MAX(l->stem - l->path - 1, (ptrdiff_t)1);
+    struct files_name n;
+
+    if (!files_name_parse(name, &n) || strcmp(n.stem, l->stem) != 0)
+        return false;
+    if (files_log_is_excluded(l->rule->settings, bytes_of(l->path, (size_t)folder), name))
+        return false;
+    *index = n.index;
+    *compressed = n.compressed;
+    return true;
+}
+
+const struct tail_kind files_log_kind = {
+    .what = "path",
+    .start_knob = "inputs.files: begin",
+    .max_held_knob = "1GiB",
+    .is_log = is_log,
+    .by_content = true,
+    .metrics = {M_FILES_LINES, M_FILES_BYTES, M_FILES_SKIPPED, M_FILES_SKIPPED, M_FILES_AT_RISK,
+                M_FILES_LET_GO, M_FILES_MISSED},
+};
