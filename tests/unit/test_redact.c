@@ -271,7 +271,7 @@ static void test_national_id(void **state)
         {PERSON " " PERSON, "<national_id> <national_id>"},
         /* near misses */
         {"17059010181", NULL}, /* the second check digit */
-        {"17059010172", NULL}, /* the first */
+        {"17059010107", NULL}, /* the first, and the second made to fit it */
         {"00059010182", NULL},
         {"17139010182", NULL},
         {"1705901018", NULL},
