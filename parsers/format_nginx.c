@@ -285,6 +285,18 @@ static void take_time(struct bytes key, struct bytes value, struct format_result
         out->has_time = format_time_clf(value, &out->time_ns);
 }
 
+/* $msec, 1542963600.123: of the times that nginx can write the exact one, so it wins. */
+static bool take_msec(struct bytes key, struct bytes value, struct format_result *out)
+{
+    int64_t ns;
+
+    if (!bytes_is(key, "msec") || !format_is_decimal(value) || !timestamp_parse_seconds(value, &ns))
+        return false;
+    out->has_time = true;
+    out->time_ns = ns;
+    return true;
+}
+
 /* The value of a string or number; false for anything else, and for what cannot be unescaped. */
 static bool value_of(const struct json_member *m, struct strbuf *room, struct bytes *value)
 {
@@ -308,7 +320,7 @@ static bool value_of(const struct json_member *m, struct strbuf *room, struct by
     return true;
 }
 
-/* One member: under its ECS name, or as it stands. */
+/* One member: under its ECS name, or as it stands. Nothing of one without a value. */
 static void put_json(struct format_work *w, const struct json_member *m, const struct seen *seen,
                      struct access *a, struct format_result *out)
 {
@@ -320,9 +332,11 @@ static void put_json(struct format_work *w, const struct json_member *m, const s
         format_put_member(w, m->key, m->value);
         return;
     }
-    take_time(m->key, value, out);
-    if (v && (is_none(value) || is_said_elsewhere(v, seen)))
+    if (take_msec(m->key, value, out))
         return;
+    take_time(m->key, value, out);
+    if (v ? is_none(value) || is_said_elsewhere(v, seen) : value.n == 0)
+        return; /* a variable that is not set is written as "" */
     if (v && put_variable(w, v, value))
         return;
     if (bytes_is(m->key, "request_uri") && seen->request)

@@ -8,7 +8,8 @@
 
 #include "parsers/format.h"
 
-/* A format_read_fn. Times: $time_local, $time_iso8601 and the error log's. */
+/* A format_read_fn. Times: $msec (which is left out then), $time_local, $time_iso8601
+ * and the error log's. */
 bool format_nginx_read(const struct format *f, struct bytes text, struct format_work *w,
                        struct format_result *out);
 
