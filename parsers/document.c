@@ -136,6 +136,8 @@ static int create(struct encoder *enc, const struct enrich_settings *s, struct b
     strbuf_add_str(&enc->host, "\"}");
     if (s->service[0] && strcmp(s->service, "auto") != 0)
         add_service(enc, bytes_str(s->service));
+    enc->bound = COPIED_MAX + enc->host.n + enc->service.n + enc->enriched.n +
+                 enc->enriched_tags.n + (enc->fields ? fields_bound(enc->fields) : 0);
     return 0;
 }
 
@@ -176,6 +178,8 @@ void encoder_free(struct encoder *enc)
 
 void encoder_redact(struct encoder *enc, struct redact *r)
 {
+    if (r && !enc->redact)
+        enc->bound += REDACT_ROOM;
     enc->redact = r;
 }
 
@@ -365,33 +369,40 @@ static bool read_in_format(struct encoder *enc, struct record *r, struct message
     return true;
 }
 
-/* Text of an origin that has a format, as it comes. */
-static void read_unformatted(struct encoder *enc, const struct record *r, struct message *msg)
+/* Takes the members that an input has cut, or cuts them. false: the message is text. */
+static inline __attribute__((always_inline)) bool
+read_object(struct encoder *enc, const struct record *r, struct message *msg)
 {
-    encoder_read_text(enc, r, msg);
-    msg->tags |= TAG_PARSE_FAILED;
-    metric_add(M_PARSE_FAILED, 1);
-}
-
-static void read_message(struct encoder *enc, struct record *r, struct message *msg)
-{
-    bool formatted = r->origin && UNLIKELY(r->origin->format != NULL);
-    bool lines = formatted && r->origin->format->kind == PARSER_MULTILINE;
-
-    *msg = (struct message){.members = enc->members, .tags = r->tags};
-    if (formatted && (r->joined || !lines) && read_in_format(enc, r, msg))
-        return;
     if (LIKELY(r->members != NULL)) {
         msg->members = r->members;
         msg->n = r->n_members;
         msg->duplicate = r->members_duplicate;
-        return;
+        return true;
     }
-    if (read_members(enc, r, without_line_end(r->text, r->text_form), msg))
+    return read_members(enc, r, without_line_end(r->text, r->text_form), msg);
+}
+
+/* A record whose origin has a format. What is not in it is read as it comes. */
+static __attribute__((noinline)) void read_formatted(struct encoder *enc, struct record *r,
+                                                     struct message *msg)
+{
+    bool lines = r->origin->format->kind == PARSER_MULTILINE;
+
+    if (((r->joined || !lines) && read_in_format(enc, r, msg)) || read_object(enc, r, msg))
         return;
-    if (formatted && !lines && r->text.p)
-        read_unformatted(enc, r, msg);
-    else
+    encoder_read_text(enc, r, msg);
+    if (!lines && r->text.p) {
+        msg->tags |= TAG_PARSE_FAILED;
+        metric_add(M_PARSE_FAILED, 1);
+    }
+}
+
+static void read_message(struct encoder *enc, struct record *r, struct message *msg)
+{
+    *msg = (struct message){.members = enc->members, .tags = r->tags};
+    if (r->origin && UNLIKELY(r->origin->format != NULL))
+        read_formatted(enc, r, msg);
+    else if (!read_object(enc, r, msg))
         encoder_read_text(enc, r, msg);
 }
 
@@ -468,13 +479,8 @@ static void apply_rules(struct encoder *enc, const struct record *r, struct mess
 size_t encoder_bound(const struct encoder *enc, const struct record *r)
 {
     bool clean = r->text_form == TEXT_ESCAPED && !(r->text_flags & JSON_NEEDS_REWRITE);
-    size_t sum = COPIED_MAX + enc->host.n + enc->service.n + enc->enriched.n + enc->enriched_tags.n;
+    size_t sum = enc->bound + (clean ? 2 : 6) * r->text.n + 6 * r->attrs.n;
 
-    sum += (clean ? 2 : 6) * r->text.n + 6 * r->attrs.n;
-    if (enc->fields)
-        sum += fields_bound(enc->fields);
-    if (enc->redact)
-        sum += REDACT_ROOM;
     if (r->origin) {
         sum += r->origin->bytes;
         if (UNLIKELY(r->origin->format != NULL))
@@ -496,21 +502,24 @@ static void give_back(struct strbuf *b)
 
 size_t encoder_write(struct encoder *enc, struct record *r, char *to)
 {
-    size_t max = enc->redact ? encoder_bound(enc, r) : 0, n;
     struct message msg;
+    size_t n;
 
-    enc->own_from = enc->own_to = 0;
     read_message(enc, r, &msg);
     if (enc->fields)
         apply_rules(enc, r, &msg);
     n = encoder_write_straight(enc, r, &msg, to);
     if (n == 0)
         n = encoder_write_tree(enc, r, &msg, to, encoder_bound(enc, r));
-    if (enc->redact)
-        n = redact_document(enc->redact, to, n, max,
+    if (UNLIKELY(enc->redact != NULL)) {
+        n = redact_document(enc->redact, to, n, encoder_bound(enc, r),
                             (struct redact_own){enc->own_from, enc->own_to});
-    give_back(&enc->text);
-    give_back(&enc->spare);
-    give_back(&enc->ruled);
+        enc->own_from = enc->own_to = 0;
+    }
+    if (UNLIKELY((enc->text.cap | enc->spare.cap | enc->ruled.cap) > KEEP_TEXT)) {
+        give_back(&enc->text);
+        give_back(&enc->spare);
+        give_back(&enc->ruled);
+    }
     return n;
 }

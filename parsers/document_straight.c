@@ -280,21 +280,26 @@ static char *put_level(char *to, enum level level)
     return put(to, texts[level].p, texts[level].n);
 }
 
-/* log.level, and log.file.path where the record is a file's. */
-static char *put_log(char *to, enum level level, const struct record *r)
+/* log.file.path, behind what put_level has written at begin. */
+static __attribute__((noinline)) char *put_file(char *begin, char *to, struct bytes path)
 {
-    char *begin = to;
-
-    to = put_level(to, level);
-    if (LIKELY(!r->origin || !r->origin->file.n))
-        return to;
     if (to == begin)
         to = PUT(to, ",\"log\":{");
     else
         to[-1] = ',';
-    to = put_bytes(to, r->origin->file);
+    to = put_bytes(to, path);
     *to++ = '}';
     return to;
+}
+
+/* log.level, and log.file.path where the record is a file's. */
+static inline char *put_log(char *to, enum level level, const struct record *r)
+{
+    char *end = put_level(to, level);
+
+    if (r->origin && UNLIKELY(r->origin->file.n != 0))
+        end = put_file(to, end, r->origin->file);
+    return end;
 }
 
 static char *put_service(const struct encoder *enc, const struct record *r, const struct found *f,
@@ -459,7 +464,7 @@ size_t encoder_write_straight(struct encoder *enc, const struct record *r,
     to = put_ours(enc, r, to);
     to = put_decimal(to, r->sequence);
     *to++ = '}';
-    if (enc->redact && !r->attrs.n && !(r->extra_are_labels && r->n_extra)) {
+    if (UNLIKELY(enc->redact != NULL) && !r->attrs.n && !(r->extra_are_labels && r->n_extra)) {
         enc->own_from = (size_t)(own - start);
         enc->own_to = (size_t)(to - start);
     }

@@ -39,7 +39,9 @@ struct encoder {
     struct keys *keys;
     struct fields *fields;        /* NULL: no rules */
     struct redact *redact;        /* NULL: nothing is redacted; not ours */
-    size_t own_from, own_to;      /* of a document that was written straight: struct redact_own */
+    size_t own_from, own_to;      /* of a document that was written straight, while redact is set:
+                                     struct redact_own */
+    size_t bound;                 /* what every document may have, whatever its record */
     struct strbuf host;           /* `,"host":{"name":"…"}` */
     struct strbuf host_name;      /* inside of a string */
     struct strbuf service;        /* inside of a string; empty: auto */

@@ -23,7 +23,8 @@ static bool was_handed_on(const struct docker_frame_at *at, uint8_t stream, uint
 }
 
 /* A line that may be one of several. It is never refused: what cannot be handed on is kept. */
-static void hand_on_line(struct framing *now, const struct docker_framed *r)
+static __attribute__((noinline)) void hand_on_line(struct framing *now,
+                                                   const struct docker_framed *r)
 {
     struct docker_frame_at *at = now->at;
     unsigned nth = now->nth++;
@@ -36,9 +37,9 @@ static void hand_on_line(struct framing *now, const struct docker_framed *r)
 
 /* Every record goes through here. A line makes the same records in the same order each time, so
  * counting tells which ones were handed on before. */
-static bool hand_on(void *arg, const struct docker_framed *r)
+static inline __attribute__((always_inline)) bool hand_on_now(struct framing *now,
+                                                              const struct docker_framed *r)
 {
-    struct framing *now = arg;
     unsigned nth;
 
     if (UNLIKELY(now->frame->multi != NULL)) {
@@ -46,13 +47,17 @@ static bool hand_on(void *arg, const struct docker_framed *r)
         return true;
     }
     nth = now->nth++;
-
     if (UNLIKELY(now->end <= now->at->replay_to) || UNLIKELY(nth < now->at->made))
         return true;
     if (!now->frame->emit(now->frame->arg, r))
         return false;
     now->at->made++;
     return true;
+}
+
+static bool hand_on(void *arg, const struct docker_framed *r)
+{
+    return hand_on_now(arg, r);
 }
 
 /* Whether a text that timestamp_parse took is one that documents may carry as it stands. */
@@ -180,7 +185,7 @@ static bool frame_docker(struct framing *now, const struct docker_line *l, struc
     set_time(now->frame, at, l->time, &piece.as);
     if (LIKELY(l->ends_line) && LIKELY(!now->frame->join.streams[l->stream].open)) {
         piece.as.hash = hash_crc32c(0, line.p, line.n);
-        if (!hand_on(now, &piece.as))
+        if (!hand_on_now(now, &piece.as))
             return false;
     } else if (!was_handed_on(at, l->stream, position)) {
         piece.as.members = NULL;
@@ -254,11 +259,14 @@ static bool frame_line(struct docker_frame *f, struct docker_frame_at *at, struc
     struct framing now = {.frame = f, .at = at, .end = end};
     struct docker_line l;
 
-    if (UNLIKELY(f->plain))
+    if (LIKELY(clean && f->work)) {
+        if (LIKELY(docker_line_parse_clean(line, f->work, &l)))
+            return frame_docker(&now, &l, line, at->offset);
+    } else if (f->plain) {
         return line.n == 0 || frame_raw(&now, line, at->offset, 0);
-    if (LIKELY(clean && f->work ? docker_line_parse_clean(line, f->work, &l)
-                                : docker_line_parse(line, &l)))
+    } else if (docker_line_parse(line, &l)) {
         return frame_docker(&now, &l, line, at->offset);
+    }
     return line.n == 0 || frame_odd(&now, line, at->offset);
 }
 

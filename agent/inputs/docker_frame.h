@@ -54,7 +54,8 @@ struct docker_frame {
     struct docker_multi *multi; /* NULL: each line is a record of its own. The caller's */
     docker_emit_fn *emit;
     void *arg;
-    bool plain;                    /* lines of text, each of them a record as it stands */
+    bool plain; /* lines of text, each of them a record as it stands; then without
+                   work */
     struct docker_line_work *work; /* borrowed, of all framings of a thread; NULL: messages are not
                                       cut on the way */
     /* The second of the last time that was parsed: most lines fall into the same one. */

@@ -132,15 +132,15 @@ def test_killed_between_the_answer_and_the_frontier(lab):
     container = docker.container("app-1")
     barge = lab.barge(lab.config(elastic, docker))
     elastic.answer_next(Silence(index=True))
-    container.write(b"".join(line("app-1", i) for i in range(200)))
+    container.write(b"".join(line("app-1", i) for i in range(100)))
     wait_until(lambda: elastic.requests and 0 < len(elastic.requests[0].items) == len(elastic.store), 10)
     stored = len(elastic.store)
     barge.kill9()
     barge.start()
-    elastic.wait_for(200)
+    elastic.wait_for(100)
     books = barge.wait_drained()
-    assert (books["read"], books["duplicate"]) == (200, stored)
-    check_exactly_once(elastic.documents(), {"app-1": 200})
+    assert (books["read"], books["duplicate"]) == (100, stored)
+    check_exactly_once(elastic.documents(), {"app-1": 100})
 
 
 def test_killed_when_later_batches_were_done_before_an_earlier_one(lab):

@@ -450,8 +450,8 @@ static void printed_configuration_means_the_same(void **state)
         "parsers: [{label: a=b, parser: regex, pattern: '^(?<n>\\d+) # \"', types: {n: long}}]",
         "parsers: [{label: a=b, parser: multiline, start: '^(\\d+) # \"'}]",
         "parsers: [{label: a=b, parser: multiline, language: python}]",
-        "inputs: {files: [{paths: [/a/*.log, '/b: c'], exclude: [x*], service: db, begin: 24h, "
-        "parser: text}, {paths: [/d.log]}]}",
+        ("inputs: {files: [{paths: [/a/*.log, '/b: c'], exclude: [x*], service: db, begin: 24h, "
+         "parser: text}, {paths: [/d.log]}]}"),
         "parsers: [{container: 'a: *', parser: json}, {label: 'a=\"b', image: '*', parser: text}]",
     };
     struct strbuf first = {0}, second = {0};
