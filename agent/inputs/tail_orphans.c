@@ -43,12 +43,14 @@ void tail_orphans_take(struct tail_orphans *o, struct buffer *b, char kind)
 
 bool tail_orphans_restore(struct tail_orphans *o, struct tail_log *log)
 {
-    struct tail_orphan key = {.id = log->id}, *end = o->list + o->n, *one = NULL;
+    struct tail_orphan key = {.id = log->id}, *one, *end;
 
-    if (o->n)
-        one = bsearch(&key, o->list, o->n, sizeof *one, by_id);
+    if (o->n == 0)
+        return false;
+    one = bsearch(&key, o->list, o->n, sizeof *one, by_id);
     if (!one)
         return false;
+    end = o->list + o->n;
     while (one > o->list && by_id(one - 1, &key) == 0)
         one--;
     for (; one < end && by_id(one, &key) == 0; one++) {
