@@ -143,6 +143,8 @@ RULES = [
     ("R3 a file without a record is kept for a look", OPEN, "                if (io_rename(b->dir, l->name, b->dir, aside) == 0) {", "                if (false) {", DAMAGE),
     ("R3 … within the share of what is kept already", OPEN, "            if (b->bad_bytes + l->size <= b->o.max_bytes / BAD_SHARE) {\n                b->bad_bytes += l->size;\n                continue;\n            }\n            break;\n        case BUFFER_LEFT_EMPTY:",
      "            b->bad_bytes += l->size;\n            continue;\n        case BUFFER_LEFT_EMPTY:", DAMAGE),
+    ("R2 the log goes on behind damage where nothing in the next segment is durable", RECOVER,
+     "        if (settled(&w->mark, &g->prev) && g->first_seq >= w->expected)\n            return true;\n", "", FAULTS),
     ("R3 damage is looked at twice", READER, "            forget_file(b, v);\n        else", "            skip_damage(b, v, fd, from, true);\n        else", FAULTS),
     ("R8 records of segments that are gone were delivered", RECOVER, "        done->delivered += f->seq - sum;\n", "        (void)sum;\n", BASIC + ("buffer_damage",)),
     ("R8 drops are counted from the later of state and log", RECOVER, "            r->books.dropped[i] = MAX(r->books.dropped[i], state->books.dropped[i]);\n", "            (void)state;\n",

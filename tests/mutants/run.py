@@ -20,7 +20,7 @@ ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MF
 
 
 def copy_tree(to):
-    names = subprocess.run(["git", "ls-files", "-z", "Makefile", "agent", "parsers", "outputs", "tests/unit", "tests/support"],
+    names = subprocess.run(["git", "ls-files", "-z", "Makefile", "agent", "conf", "parsers", "outputs", "tests/unit", "tests/support"],
                            capture_output=True, text=True, check=True).stdout
     for name in filter(None, names.split("\0")):
         there = os.path.join(to, name)
@@ -39,7 +39,7 @@ def first_failure(tree, tests):
         made = subprocess.run(["make", "-s", "-j2", "OPT=-O1", "CFLAGS=-O1", "build/unit/test_" + t], cwd=tree, capture_output=True,
                               text=True, env=ENVIRONMENT)
         if made.returncode:
-            return "**it does not compile** " + made.stderr[:300]
+            return "**it does not compile** " + made.stderr[-300:].replace("\n", " ")
         try:
             done = subprocess.run([os.path.join(tree, "build/unit/test_" + t)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                   timeout=LIMIT_S, cwd=tree, env=env)

@@ -552,6 +552,45 @@ static void test_cap_reserve_and_share(void **state)
     fixture_done(dir);
 }
 
+static bool commits(void *b)
+{
+    return buffer_commit(b) == 0;
+}
+
+static int commit_position(struct buffer *b, unsigned k)
+{
+    char value[24];
+
+    buffer_position_set(b, BYTES_LITERAL("lines"),
+                        bytes_of(value, (size_t)snprintf(value, sizeof value, "%u", k)));
+    return buffer_commit(b);
+}
+
+/* Nothing is delivered, and positions go on moving, without a record: they do not fill the disk.
+ * The last one is written when there is room again. */
+static void test_positions_alone_keep_to_the_cap(void **state)
+{
+    char *dir = fixture_dir();
+    struct buffer *b = fixture_open(dir, 1 << 20, 32 << 10);
+    uint64_t k = 0;
+    unsigned position = 1;
+    (void)state;
+
+    while (fixture_append(b, BUFFER_CAN_WAIT, 0, k, DOC))
+        assert_true(++k % 16 || buffer_commit(b) == 0);
+    assert_int_equal(buffer_commit(b), 0);
+    for (; commit_position(b, position) == 0; position++)
+        assert_true(fixture_bytes(dir) <= 1 << 20);
+    assert_true(fixture_bytes(dir) <= 1 << 20);
+    deliver_to(b, read_all(b, 0, k, 0));
+    assert_true(fixture_wait(commits, b));
+    buffer_close(b);
+    b = fixture_open(dir, 1 << 20, 32 << 10);
+    assert_int_equal(fixture_lines(b), position);
+    buffer_close(b);
+    fixture_done(dir);
+}
+
 static void test_smallest_buffer_never_sticks(void **state)
 {
     char *dir = fixture_dir();
@@ -861,6 +900,7 @@ int main(void)
         cmocka_unit_test(test_delivered_buffer_shrinks_when_idle),
         cmocka_unit_test(test_crash_loop_does_not_grow),
         cmocka_unit_test(test_cap_reserve_and_share),
+        cmocka_unit_test(test_positions_alone_keep_to_the_cap),
         cmocka_unit_test(test_smallest_buffer_never_sticks),
         cmocka_unit_test(test_min_free),
         cmocka_unit_test(test_durable_first_is_held_back),

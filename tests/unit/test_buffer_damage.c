@@ -610,6 +610,61 @@ static void test_a_segment_in_the_middle(void **state)
     fixture_done(dir);
 }
 
+struct two_positions {
+    bool old;
+    uint64_t lines;
+};
+
+static void see_two_positions(void *arg, struct bytes key, struct bytes value)
+{
+    struct two_positions *p = arg;
+
+    fixture_see_lines(&p->lines, key, value);
+    p->old = p->old || (bytes_is(key, "old") && bytes_is(value, "all of it"));
+}
+
+/* A file was read to its end long ago: since then, its position stands in snapshots alone. Where
+ * the newest ones are damaged, it is had from an older one, and what changed since is as new as
+ * ever. */
+static void test_damaged_snapshots(void **state)
+{
+    char *dir = fixture_dir(), copy[256], path[256], names[256][64];
+    struct buffer *b = fixture_open(dir, 8 << 20, 8 << 10);
+    (void)state;
+
+    buffer_position_set(b, BYTES_LITERAL("old"), BYTES_LITERAL("all of it"));
+    for (uint64_t k = 1; k <= 800; k++) {
+        char value[24];
+
+        assert_true(fixture_append(b, BUFFER_CAN_WAIT, 0, k - 1, DOC));
+        buffer_position_set(
+            b, BYTES_LITERAL("lines"),
+            bytes_of(value, (size_t)snprintf(value, sizeof value, "%llu", (unsigned long long)k)));
+        assert_true(k % 5 != 0 || buffer_commit(b) == 0);
+    }
+    buffer_close(b);
+    snprintf(copy, sizeof copy, "%s2", dir);
+    size_t n = fixture_list(dir, ".seg", names);
+    assert_true(n > 6);
+    for (size_t hit = 0; hit <= 4; hit++) {
+        for (int payload = 0; payload < 2; payload++) {
+            struct two_positions p = {0};
+
+            fixture_copy(dir, copy);
+            for (size_t i = n - hit; i < n; i++) {
+                in(path, copy, names[i]);
+                flip(path, BUFFER_FORMAT_HEADER + (payload ? BUFFER_FORMAT_HEAD : 0) + 5, 2);
+            }
+            b = fixture_open(copy, 8 << 20, 0);
+            buffer_position_each(b, see_two_positions, &p);
+            assert_true(p.old);
+            assert_int_equal(p.lines, 800);
+            buffer_close(b);
+        }
+    }
+    fixture_done(dir);
+}
+
 static void rename_in(const char *dir, const char *from, const char *to)
 {
     char a[256], b[256];
@@ -621,7 +676,7 @@ static void rename_in(const char *dir, const char *from, const char *to)
 
 static void test_names_mixed_up(void **state)
 {
-    char *dir = fixture_dir(), copy[256], a[256], b[256], names[256][64];
+    char *dir = fixture_dir(), copy[256], a[256], b[256], names[256][64], left[256][64];
     (void)state;
 
     fill(dir, 1200, 8 << 10);
@@ -645,6 +700,17 @@ static void test_names_mixed_up(void **state)
     r = drain(copy);
     assert_int_equal(r.records, 1200);
     assert_int_equal(r.lost, 0);
+
+    /* The same, but the second one is a copy that did not come to its end: the one that has its own
+     * name counts, the other is kept for a look. */
+    fixture_copy(dir, copy);
+    fixture_copy_file(a, b);
+    assert_int_equal(truncate(b, size_of(b) / 2), 0);
+    r = drain(copy);
+    assert_int_equal(r.records, 1200);
+    assert_int_equal(r.lost, 0);
+    assert_int_equal(fixture_list(copy, ".bad", left), 1);
+    assert_string_equal(left[0], "00000000000000ff.bad");
 
     /* An old segment's bytes behind the end of the last one: recycled blocks. */
     fixture_copy(dir, copy);
@@ -955,6 +1021,7 @@ int main(void)
         cmocka_unit_test(test_torn_state_write),
         cmocka_unit_test(test_state_damaged),
         cmocka_unit_test(test_a_segment_in_the_middle),
+        cmocka_unit_test(test_damaged_snapshots),
         cmocka_unit_test(test_names_mixed_up),
         cmocka_unit_test(test_strangers),
         cmocka_unit_test(test_forged_record_inside_a_damaged_one),

@@ -902,6 +902,53 @@ static void test_unreadable(void **state)
     fixture_done(dir);
 }
 
+/* What the reader has open is damaged, and by the name there is another file by now, as after a
+ * failed fsync: that one is read. */
+static void test_a_whole_file_in_the_place_of_a_damaged_one(void **state)
+{
+    char *dir = fixture_dir(), path[400], fresh[400], names[256][64], to[4096], zeros[64] = "";
+    struct buffer_record r;
+    struct buffer_cursor c;
+    uint64_t k = 0, lost;
+    size_t need, at = 0, n;
+    struct buffer *b;
+    int fd;
+    (void)state;
+
+    crash_start(dir);
+    b = fixture_open(dir, 16 << 20, 0);
+    fill(b, 40, 10);
+    c = buffer_frontier(b);
+    n = buffer_read(b, &c, to, sizeof to, &lost, &need);
+    while (buffer_next(to, n, &at, &r))
+        fixture_check(&r, k++, DOC);
+    assert_in_range(k, 1, 39);
+    assert_int_equal(fixture_list(dir, ".seg", names), 1);
+    snprintf(path, sizeof path, "%s/%s", dir, names[0]);
+    snprintf(fresh, sizeof fresh, "%s/fresh", dir);
+    fixture_copy_file(path, fresh);
+    fd = open(path, O_WRONLY);
+    assert_int_equal(rename(fresh, path), 0);
+    assert_int_equal(pwrite(fd, zeros, sizeof zeros, (off_t)c.point.offset), sizeof zeros);
+    close(fd);
+    assert_int_equal(read_from(b, &c, k), 40);
+    buffer_close(b);
+    fixture_done(dir);
+}
+
+/* Five lines in one commit, with their position. */
+static void append_five(struct buffer *b, uint64_t k)
+{
+    char value[24];
+
+    for (uint64_t i = 0; i < 5; i++)
+        assert_true(fixture_append(b, BUFFER_CAN_WAIT, 0, k + i, DOC));
+    buffer_position_set(
+        b, BYTES_LITERAL("lines"),
+        bytes_of(value, (size_t)snprintf(value, sizeof value, "%llu", (unsigned long long)k + 5)));
+    assert_int_equal(buffer_commit(b), 0);
+}
+
 /* A record that was durable is hit, and the process killed before what came behind it was fsynced:
  * the log goes on behind the damage. Where there is no state, a commit further on tells that it is
  * damage, and not the end. */
@@ -955,6 +1002,100 @@ static void test_damage_before_the_mark(void **state)
         assert_int_equal(read_and_lost(b, &lost), 19);
         assert_int_equal(lost, 1);
         buffer_close(b);
+        fixture_done(dir);
+    }
+}
+
+/* Writes into the state of dir that all is durable up to c. */
+static void set_durable(const char *dir, struct buffer_cursor c)
+{
+    int folder = open(dir, O_RDONLY | O_DIRECTORY);
+    struct buffer_state_file f = {.fd = -1};
+    struct buffer_state s;
+    uint32_t newer;
+
+    assert_int_equal(buffer_state_open(&f, folder), 0);
+    assert_true(buffer_state_load(folder, &s, &f.next_slot, &newer));
+    f.next_slot ^= 1;
+    f.generation = s.generation;
+    s.books.durable = c;
+    assert_int_equal(buffer_state_write(&f, &s), 0);
+    buffer_state_close(&f);
+    close(folder);
+}
+
+/* Of three segments the second is gone, or its last five lines are; known: the state says that all
+ * before the third was durable. */
+static void run_damage_before_a_segment(const char *dir, bool gone, bool known)
+{
+    char names[256][64], path[400], header[BUFFER_FORMAT_HEADER], zeros[4096] = "";
+    uint64_t begun[3] = {0}, n = 0, ends, lost;
+    struct buffer_point end, last[3];
+    struct buffer_header h;
+    struct buffer *b;
+    char killed[256];
+    int fd;
+
+    crash_start(dir);
+    b = fixture_open(dir, 16 << 20, 4000);
+    pthread_mutex_lock(&crash.lock);
+    crash.hang = true;
+    pthread_mutex_unlock(&crash.lock);
+    end = buffer_end(b);
+    for (int i = 0; i < 2; i++) {
+        do {
+            last[i] = end;
+            append_five(b, n);
+            n += 5;
+            end = buffer_end(b);
+        } while (end.segment == last[i].segment);
+        begun[i + 1] = n;
+    }
+    append_five(b, n);
+    n += 5;
+    snprintf(killed, sizeof killed, "%.200s-killed", dir);
+    fixture_copy(dir, killed);
+    crash_no_faults();
+    buffer_close(b);
+    assert_int_equal(fixture_list(killed, ".seg", names), 3);
+
+    crash_start(killed);
+    snprintf(path, sizeof path, "%s/%s", killed, names[2]);
+    fd = open(path, O_RDONLY);
+    assert_int_equal(read(fd, header, sizeof header), sizeof header);
+    close(fd);
+    assert_true(buffer_format_header_get(header, &h));
+    assert_int_equal(h.prev.seq, begun[2]);
+    assert_true(h.prev.point.offset - last[1].offset <= sizeof zeros);
+    snprintf(path, sizeof path, "%s/%s", killed, names[1]);
+    fd = open(path, O_WRONLY);
+    assert_true(pwrite(fd, zeros, h.prev.point.offset - last[1].offset, (off_t)last[1].offset) > 0);
+    close(fd);
+    if (gone)
+        assert_int_equal(unlink(path), 0);
+    if (known)
+        set_durable(killed, h.prev);
+
+    b = fixture_open(killed, 16 << 20, 0);
+    ends = gone ? begun[1] : begun[2] - 5;
+    assert_int_equal(fixture_lines(b), known ? n : ends);
+    assert_int_equal(read_and_lost(b, &lost), known ? ends + 5 : ends);
+    assert_int_equal(lost, known ? n - 5 - ends : 0);
+    fixture_balanced(b);
+    buffer_close(b);
+}
+
+/* The process was killed before anything of its last segment was fsynced. What is missing of the
+ * one before is damage where the state knows that all of that one was durable, and the log goes on
+ * behind it; otherwise it is where the log ends. */
+static void test_damage_before_a_segment_that_was_not_durable(void **state)
+{
+    (void)state;
+
+    for (int i = 0; i < 4; i++) {
+        char *dir = fixture_dir();
+
+        run_damage_before_a_segment(dir, i / 2, i % 2);
         fixture_done(dir);
     }
 }
@@ -1404,7 +1545,9 @@ int main(void)
         cmocka_unit_test(test_suspect_segment_that_is_cut),
         cmocka_unit_test(test_state_before_the_first_segment),
         cmocka_unit_test(test_unreadable),
+        cmocka_unit_test(test_a_whole_file_in_the_place_of_a_damaged_one),
         cmocka_unit_test(test_damage_before_the_mark),
+        cmocka_unit_test(test_damage_before_a_segment_that_was_not_durable),
         cmocka_unit_test(test_not_ours_to_read),
         cmocka_unit_test(test_hanging_fsync),
         cmocka_unit_test(test_refusing_disk_is_tried_again),
