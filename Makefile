@@ -15,6 +15,9 @@ SEED         ?= 1
 SOAK_ARGS    ?=
 BENCH_ARGS   ?=
 JOBS         ?= 4  # integration tests at a time: they wait more than they work
+INTEGRATION  ?= tests/integration
+# How many times longer the tests wait before they give up.
+PATIENCE     ?= $(if $(SANITIZE),4,1)
 
 PACKAGES  := zlib libcurl yajl yaml-0.1 libmicrohttpd libseccomp libpcre2-8 nettle
 DEB_BUILD := gcc libc6-dev make pkg-config zlib1g-dev libcurl4-openssl-dev libyajl-dev libyaml-dev libmicrohttpd-dev libseccomp-dev libpcre2-dev nettle-dev
@@ -145,7 +148,7 @@ $(BUILD)/bench/%: tests/bench/%.c $(BUILD)/flags
 # What a sanitizer finds ends the program, with a status of its own.
 SAN_ENV := ASAN_OPTIONS=abort_on_error=0:exitcode=66:detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:exitcode=66 \
            TSAN_OPTIONS=exitcode=66:halt_on_error=0:second_deadlock_stack=1
-PYTEST := $(SAN_ENV) BARGE_PATIENCE=$(if $(SANITIZE),4,1) BARGE=$(abspath $(BUILD)/barge) $(PYTHON) -B -m pytest -q -p no:cacheprovider -rs $(PYTEST_ARGS)
+PYTEST := $(SAN_ENV) BARGE_PATIENCE=$(PATIENCE) BARGE=$(abspath $(BUILD)/barge) $(PYTHON) -B -m pytest -q -p no:cacheprovider -rs $(PYTEST_ARGS)
 
 .PHONY: test
 test: deps-test ## unit, golden and integration tests (a few minutes; installs what it needs)
@@ -158,7 +161,7 @@ test-unit: $(UNIT_BINS) ## the unit tests alone
 
 .PHONY: test-integration
 test-integration: $(TESTED) ## the built program against files, sockets and a scripted Elasticsearch
-	$(PYTEST) -n $(JOBS) tests/integration
+	$(PYTEST) -n $(JOBS) $(INTEGRATION)
 
 .PHONY: test-elasticsearch
 test-elasticsearch: deps-nodes ## the same program against real nodes (NODES=all for every version)
