@@ -323,6 +323,7 @@ void es_hosts_send(struct es_hosts *h, struct es_host *host, struct es_body *bod
     r->counts = false;
     r->retry_after_ms = 0;
     r->begun_ms = now_ms;
+    r->ok_begun = host->ok_number;
     r->body_sent_ms = 0;
     r->trouble[0] = '\0';
     strbuf_clear(&r->error_body);

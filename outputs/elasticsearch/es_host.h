@@ -60,6 +60,7 @@ struct es_request {
     struct strbuf error_body; /* of other statuses, its beginning */
     uint64_t retry_after_ms;  /* capped; 0: not said */
     uint64_t begun_ms, body_sent_ms;
+    uint64_t ok_begun; /* the host's ok_number when it was begun */
 };
 
 struct es_hosts {

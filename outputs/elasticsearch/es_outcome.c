@@ -579,14 +579,24 @@ static void suspect(struct es *es, struct es_batch *b, struct es_host *host, con
     later(es, b, 0, now_ms);
 }
 
-static void malformed(struct es *es, struct es_batch *b, struct es_host *host, const char *why,
-                      bool own, uint64_t now_ms)
+/* Whether the host had answered others when it was asked for these records: one that has just come
+ * to its senses has, while it was asked; it is to be asked again. */
+static bool asked_in_good_health(const struct es_request *r)
 {
+    return r->ok_begun > r->batch->ok_then;
+}
+
+static void malformed(struct es *es, struct es_request *r, const char *why, bool own,
+                      uint64_t now_ms)
+{
+    struct es_host *host = r->host;
+    struct es_batch *b = r->batch;
+
     if (b->n > 1 && !host->distrust)
         halve(es, b, now_ms);
     else if (b->n > 1)
         later(es, b, 0, now_ms);
-    else if (own && answers_others(host, b->ok_then))
+    else if (own && asked_in_good_health(r))
         condemn(es, b, why, now_ms);
     else if (!own && answers_others(host, b->ok_then))
         hung(es, b, host, why, now_ms);
@@ -594,16 +604,17 @@ static void malformed(struct es *es, struct es_batch *b, struct es_host *host, c
         suspect(es, b, host, why, now_ms);
 }
 
-static void too_large(struct es *es, struct es_batch *b, struct es_host *host, const char *why,
-                      uint64_t now_ms)
+static void too_large(struct es *es, struct es_request *r, const char *why, uint64_t now_ms)
 {
+    struct es_host *host = r->host;
+    struct es_batch *b = r->batch;
     uint64_t half = es_batch_bytes(b) / 2;
 
     if (b->n == 1) {
         char text[400];
 
         snprintf(text, sizeof text, "too_large: %s", why);
-        if (answers_others(host, b->ok_then))
+        if (asked_in_good_health(r))
             condemn(es, b, text, now_ms);
         else
             suspect(es, b, host, text, now_ms);
@@ -674,10 +685,10 @@ static void bad(struct es *es, struct es_request *r, uint64_t now_ms)
         hung(es, b, r->host, why.p, now_ms);
         break;
     case FAILED_MALFORMED:
-        malformed(es, b, r->host, why.p, own, now_ms);
+        malformed(es, r, why.p, own, now_ms);
         break;
     case FAILED_TOO_LARGE:
-        too_large(es, b, r->host, why.p, now_ms);
+        too_large(es, r, why.p, now_ms);
         break;
     }
 out:

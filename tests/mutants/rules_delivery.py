@@ -93,10 +93,10 @@ RULES = [
     ("refused again it is a dead letter", OUTCOME, "        if (ref->flags & ES_REF_FOLD) {\n            tell_buried", "        if (false) {\n            tell_buried", ("es_delivery:test_refused_again",)),
     ("what was refused is remembered for its index", SOURCE, "    if (LIKELY(!look->folds) ||\n", "    if (true ||\n", ("es_delivery:test_folding",)),
     # ---- evidence before a record is condemned ----
-    ("a single 400 condemns when the host has answered others", OUTCOME, "    else if (own && answers_others(host, b->ok_then))\n", "    else if (own)\n", PROXY),
-    ("… and in Elasticsearch's own words", OUTCOME, "    else if (own && answers_others(host, b->ok_then))\n", "    else if (answers_others(host, b->ok_then))\n",
+    ("a single 400 condemns when the host has answered others", OUTCOME, "    else if (own && asked_in_good_health(r))\n", "    else if (own)\n", PROXY),
+    ("… and in Elasticsearch's own words", OUTCOME, "    else if (own && asked_in_good_health(r))\n", "    else if (asked_in_good_health(r))\n",
      ("es_matrix:test_one_record_that_does_not_pass",)),
-    ("a single 413 likewise", OUTCOME, "        if (answers_others(host, b->ok_then))\n            condemn(es, b, text, now_ms);\n", "        if (b->n == 1)\n            condemn(es, b, text, now_ms);\n", PROXY),
+    ("a single 413 likewise", OUTCOME, "        if (asked_in_good_health(r))\n            condemn(es, b, text, now_ms);\n", "        if (b->n == 1)\n            condemn(es, b, text, now_ms);\n", PROXY),
     ("evidence is the same host's", OUTCOME, "    return host->ok_number > ok_then;\n", "    return host->ok_number + 1000000 > ok_then;\n",
      ("es_matrix:test_a_broken_host_beside_a_good_one", "es_matrix:test_a_node_that_hangs_condemns_nothing")),
     ("a hanging record is condemned at the fifth strike", OUTCOME, "b->strikes >= STRIKES &&", "b->strikes >= STRIKES - 1 &&", ("es_matrix:test_four_times_is_not_five",)),
