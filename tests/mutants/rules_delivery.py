@@ -96,6 +96,8 @@ RULES = [
     ("a single 400 condemns when the host has answered others", OUTCOME, "    else if (own && asked_in_good_health(r))\n", "    else if (own)\n", PROXY),
     ("… and in Elasticsearch's own words", OUTCOME, "    else if (own && asked_in_good_health(r))\n", "    else if (asked_in_good_health(r))\n",
      ("es_matrix:test_one_record_that_does_not_pass",)),
+    ("… before it was asked", OUTCOME, "    return r->ok_begun > r->batch->ok_then;\n", "    return r->host->ok_number > r->batch->ok_then;\n",
+     ("es_delivery:test_a_host_that_heals_while_it_is_asked",)),
     ("a single 413 likewise", OUTCOME, "        if (asked_in_good_health(r))\n            condemn(es, b, text, now_ms);\n", "        if (b->n == 1)\n            condemn(es, b, text, now_ms);\n", PROXY),
     ("evidence is the same host's", OUTCOME, "    return host->ok_number > ok_then;\n", "    return host->ok_number + 1000000 > ok_then;\n",
      ("es_matrix:test_a_broken_host_beside_a_good_one", "es_matrix:test_a_node_that_hangs_condemns_nothing")),

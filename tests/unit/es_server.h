@@ -44,6 +44,7 @@ struct server_reply {
     bool index_first;    /* CLOSE_AFTER, HANG, RAW: create what is in it all the same */
     int extra_items;     /* added (or left out) at the end of a good answer */
     enum { NO_IDS, IN_ORDER, BACKWARDS } ids; /* that a good answer names with its items */
+    const atomic_bool *until; /* the answer waits until this is true; NULL: for nothing */
 };
 
 struct server {
@@ -211,6 +212,8 @@ static bool server_serve(struct server *s, int fd, struct server_request *r)
         strbuf_clear(&body);
     }
     pthread_mutex_unlock(&s->lock);
+    while (reply.until && !atomic_load(reply.until) && !atomic_load(&s->stopping))
+        poll(NULL, 0, 1);
     switch (reply.act) {
     case ANSWER:
         if (reply.status != 0) {

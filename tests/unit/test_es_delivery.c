@@ -257,6 +257,50 @@ static void test_every_request_400(void **state)
     assert_int_equal(letters.n, 0);
 }
 
+/* Refuses everything until each of the eight records was refused alone; from then on it takes them,
+ * but for the last one, whose refusal was already under way and comes late. */
+static struct server_reply heals_while_asked(struct server *s, const struct server_request *r)
+{
+    struct server_reply refused = all_400(s, r);
+    unsigned *asked = s->script_data; /* bits: records that were refused alone */
+    unsigned all = (1u << 8) - 1, late = 1u << 8, bit;
+
+    if (r->n > 1)
+        return refused;
+    bit = 1u << r->items[0].number;
+    if ((*asked & all) != all) {
+        *asked |= bit;
+        return refused;
+    }
+    if (r->items[0].number != 7 || *asked & late)
+        return (struct server_reply){0};
+    *asked |= late;
+    refused.until = &heal;
+    return refused;
+}
+
+/* That others were taken while the host was asked for a record proves nothing against the record:
+ * it is asked for again. */
+static void test_a_host_that_heals_while_it_is_asked(void **state)
+{
+    struct fixture *f = *state;
+    unsigned asked = 0;
+
+    atomic_store(&heal, false);
+    f->server.script_data = &asked;
+    f->server.on_request = heals_while_asked;
+    put(f, 0, 8, "a-1", "");
+    start(f);
+    UNTIL(f, reached(f, 7));
+    atomic_store(&heal, true);
+    UNTIL(f, reached(f, 8));
+    finish(f);
+    assert_true(asked >> 8);
+    assert_int_equal(letters.n, 0);
+    check_store(f, 8, NULL);
+    check_books(f, 8, 0, 0);
+}
+
 static struct server_reply hang_first(struct server *s, const struct server_request *r)
 {
     (void)s;
@@ -658,6 +702,7 @@ int main(void)
         TEST(test_413),
         TEST(test_poisoned_request),
         TEST(test_every_request_400),
+        TEST(test_a_host_that_heals_while_it_is_asked),
         TEST(test_hang),
         TEST(test_hanging_record),
         TEST(test_folding),
