@@ -2,6 +2,7 @@
 
 #include "agent/base/metrics.h"
 #include "agent/base/strbuf.h"
+#include "agent/base/wildcard.h"
 #include "parsers/json.h"
 #include "parsers/pseudonym.h"
 #include "parsers/redact_find.h"
@@ -173,36 +174,6 @@ void redact_free(struct redact *r)
 
 /* ---- names ---- */
 
-static char folded(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c | 32) : c;
-}
-
-/* Whether name is what the pattern says, * standing for any bytes. */
-static bool matches(const char *pattern, struct bytes name)
-{
-    const char *star = NULL;
-    size_t i = 0, retry = 0;
-
-    while (i < name.n) {
-        if (*pattern == '*') {
-            star = ++pattern;
-            retry = i;
-        } else if (*pattern && folded(*pattern) == folded(name.p[i])) {
-            pattern++;
-            i++;
-        } else if (star) {
-            pattern = star;
-            i = ++retry;
-        } else {
-            return false;
-        }
-    }
-    while (*pattern == '*')
-        pattern++;
-    return *pattern == '\0';
-}
-
 /* Whether a quote in a document stands behind a name that a rule may mean. */
 static bool may_be_meant(const struct redact *r, const char *document, const char *quote)
 {
@@ -225,7 +196,7 @@ static bool may_be_meant(const struct redact *r, const char *document, const cha
 static const struct field_rule *rule_for(const struct redact *r, struct bytes path)
 {
     for (size_t i = 0; i < r->n_fields; i++)
-        if (matches(r->fields[i].pattern, path))
+        if (wildcard_matches_any_case(r->fields[i].pattern, path))
             return &r->fields[i];
     return NULL;
 }
@@ -253,7 +224,7 @@ static unsigned kinds_in(const struct redact *r, struct bytes path)
         if (is_or_below(path, ours[i]))
             return 0;
     for (char *const *p = r->except; *p; p++)
-        if (matches(*p, path))
+        if (wildcard_matches_any_case(*p, path))
             return 0;
     for (size_t i = 0; i < ARRAY_LEN(ids); i++)
         if (bytes_is(path, ids[i]))

@@ -53,6 +53,15 @@ static int days_in_month(int year, int month)
     return days[month - 1] + (month == 2 && leap);
 }
 
+bool timestamp_date(int year, int month, int day_of_month, int32_t *day)
+{
+    if (year < 0 || month < 1 || month > 12 || day_of_month < 1 ||
+        day_of_month > days_in_month(year, month))
+        return false;
+    *day = days_of(year, month, day_of_month);
+    return true;
+}
+
 /* s seconds and fraction nanoseconds as one number; false when it is out of range. */
 static bool join(int64_t s, int64_t fraction, int64_t *ns)
 {
@@ -73,12 +82,13 @@ bool timestamp_parse(struct bytes text, int64_t *ns)
 
     int year = digits(p, 4), month = digits(p + 5, 2), day = digits(p + 8, 2);
     int hour = digits(p + 11, 2), minute = digits(p + 14, 2), second = digits(p + 17, 2);
+    int32_t days;
 
     if (p[4] != '-' || p[7] != '-' || (p[10] != 'T' && p[10] != 't' && p[10] != ' ') ||
         p[13] != ':' || p[16] != ':')
         return false;
-    if (year < 0 || month < 1 || month > 12 || day < 1 || day > days_in_month(year, month) ||
-        hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 59)
+    if (!timestamp_date(year, month, day, &days) || hour < 0 || hour > 23 || minute < 0 ||
+        minute > 59 || second < 0 || second > 59)
         return false;
     p += 19;
 
@@ -117,9 +127,8 @@ bool timestamp_parse(struct bytes text, int64_t *ns)
     }
     if (p != end)
         return false;
-    return join((int64_t)days_of(year, month, day) * 86400 + (hour * 60 + minute) * 60 + second -
-                    offset_s,
-                fraction, ns);
+    return join((int64_t)days * 86400 + (hour * 60 + minute) * 60 + second - offset_s, fraction,
+                ns);
 }
 
 bool timestamp_parse_seconds(struct bytes text, int64_t *ns)

@@ -29,5 +29,7 @@ static inline int32_t timestamp_day(int64_t ns)
     return (int32_t)(ns / 86400000000000);
 }
 void timestamp_civil(int32_t day, int *year, int *month, int *day_of_month);
+/* The day number of a civil date, year 0 or later. false when there is no such date. */
+bool timestamp_date(int year, int month, int day_of_month, int32_t *day);
 
 #endif

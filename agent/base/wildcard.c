@@ -1,6 +1,11 @@
 #include "agent/base/wildcard.h"
 
-bool wildcard_matches(const char *pattern, struct bytes text)
+static char folded(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c | 32) : c;
+}
+
+static inline bool matches(const char *pattern, struct bytes text, bool any_case)
 {
     const char *star = NULL;
     size_t i = 0, mark = 0;
@@ -11,7 +16,8 @@ bool wildcard_matches(const char *pattern, struct bytes text)
         if (*pattern == '*') {
             star = pattern++;
             mark = i;
-        } else if (*pattern && *pattern == text.p[i]) {
+        } else if (*pattern &&
+                   (any_case ? folded(*pattern) == folded(text.p[i]) : *pattern == text.p[i])) {
             pattern++;
             i++;
         } else if (star) {
@@ -24,4 +30,14 @@ bool wildcard_matches(const char *pattern, struct bytes text)
     while (*pattern == '*')
         pattern++;
     return *pattern == '\0';
+}
+
+bool wildcard_matches(const char *pattern, struct bytes text)
+{
+    return matches(pattern, text, false);
+}
+
+bool wildcard_matches_any_case(const char *pattern, struct bytes text)
+{
+    return matches(pattern, text, true);
 }

@@ -8,5 +8,7 @@
 
 /* Whether text matches pattern, in which each * stands for any bytes. */
 bool wildcard_matches(const char *pattern, struct bytes text);
+/* The same with ASCII letters of either case. */
+bool wildcard_matches_any_case(const char *pattern, struct bytes text);
 
 #endif

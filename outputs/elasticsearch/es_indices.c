@@ -1,5 +1,7 @@
 #include "outputs/elasticsearch/es_indices.h"
 
+#include "parsers/timestamp.h"
+
 #include <ctype.h>
 #include <stdlib.h>
 
@@ -204,55 +206,15 @@ static bool parse(struct place at, const char *name, struct date *date)
     return false;
 }
 
-/* Days since 1970 of a date of the proleptic Gregorian calendar. */
-static int64_t days_of(const struct date *d)
-{
-    int64_t y = d->month <= 2 ? d->year - 1 : d->year;
-    int64_t era = y / 400, of_era = y % 400;
-    int64_t of_year = (153 * (d->month + (d->month > 2 ? -3 : 9)) + 2) / 5 + d->day - 1;
-
-    return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
-}
-
-static bool exists(const struct date *d)
-{
-    static const int lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    bool leap = (d->year % 4 == 0 && d->year % 100 != 0) || d->year % 400 == 0;
-
-    return d->month >= 1 && d->month <= 12 && d->day >= 1 &&
-           d->day <= lengths[d->month - 1] + (d->month == 2 && leap);
-}
-
 bool es_indices_day(const char *pattern, const char *name, int64_t *day)
 {
     struct date date = {0};
+    int32_t days;
 
     ASSERT(es_indices_daily(pattern));
-    if (!parse((struct place){pattern, false}, name, &date) || !exists(&date))
+    if (!parse((struct place){pattern, false}, name, &date) ||
+        !timestamp_date(date.year, date.month, date.day, &days))
         return false;
-    *day = days_of(&date);
+    *day = days;
     return true;
-}
-
-bool es_indices_match(const char *wildcard, const char *name)
-{
-    const char *star = NULL, *mark = NULL;
-
-    while (*name) {
-        if (*wildcard == '*') {
-            star = wildcard++;
-            mark = name;
-        } else if (*wildcard == *name) {
-            wildcard++;
-            name++;
-        } else if (star) {
-            wildcard = star + 1;
-            name = ++mark;
-        } else {
-            return false;
-        }
-    }
-    while (*wildcard == '*')
-        wildcard++;
-    return *wildcard == '\0';
 }

@@ -29,7 +29,4 @@ bool es_indices_end_in_day(const char *pattern);
  * 1970-01-01 UTC) in *day. A date that does not exist is none. */
 bool es_indices_day(const char *pattern, const char *name, int64_t *day);
 
-/* Whether name is matched by wildcard, in which only '*' is special. */
-bool es_indices_match(const char *wildcard, const char *name);
-
 #endif

@@ -1,6 +1,7 @@
 #include "outputs/elasticsearch/es_template.h"
 
 #include "agent/base/hash.h"
+#include "agent/base/wildcard.h"
 #include "outputs/elasticsearch/es_indices.h"
 
 #include <stdio.h>
@@ -323,7 +324,8 @@ static void add_rival(const char *name, yajl_val t, bool composable, bool any_pr
     for (size_t i = 0; YAJL_IS_ARRAY(patterns) && i < YAJL_GET_ARRAY(patterns)->len; i++) {
         yajl_val pattern = YAJL_GET_ARRAY(patterns)->values[i];
 
-        if (!YAJL_IS_STRING(pattern) || !es_indices_match(YAJL_GET_STRING(pattern), index))
+        if (!YAJL_IS_STRING(pattern) ||
+            !wildcard_matches(YAJL_GET_STRING(pattern), bytes_str(index)))
             continue;
         strbuf_printf(to, "%s%.100s (%.100s, %s %lld)", to->n ? ", " : "", name,
                       YAJL_GET_STRING(pattern), composable ? "priority" : "order", n);
