@@ -347,5 +347,6 @@ const struct tail_kind docker_container_kind = {
     .since = tail_start_since,
     .announced = true,
     .metrics = {M_DOCKER_LINES, M_DOCKER_BYTES, M_DOCKER_SKIPPED, M_DOCKER_INVALID,
-                M_DOCKER_AT_RISK, M_DOCKER_LET_GO, M_DOCKER_MISSED},
+                M_DOCKER_AT_RISK, M_DOCKER_LET_GO, M_DOCKER_MISSED, M_DOCKER_CONTAINERS,
+                M_DOCKER_FILES, M_DOCKER_LAG, M_DOCKER_HELD},
 };

@@ -6,6 +6,7 @@
 #include "agent/base/log.h"
 #include "agent/base/metrics.h"
 #include "agent/inputs/docker_places.h"
+#include "agent/inputs/tail_events.h"
 #include "agent/inputs/tail_orphans.h"
 #include "agent/inputs/tail_reading.h"
 
@@ -14,15 +15,10 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
-#include <sys/inotify.h>
 #include <unistd.h>
 
 #define BUCKETS 4096
 #define PREFIX_DIGITS 12
-#define EVENT_BYTES 65536
-#define READS_PER_LOOK 16
-#define LOOK_MS 10           /* how often events are looked at while they keep coming */
 #define POLL_MS 1000         /* containers without a watch */
 #define UNREAD_SCAN_MS 10000 /* containers with something unread */
 #define RESCAN_MS 60000
@@ -59,12 +55,9 @@ struct watch {
 struct docker_folders {
     struct tail_shared *shared;
     const struct docker_settings *settings;
-    struct loop *loop;
     void (*changed)(void *arg);
     void *arg;
-    int inotify; /* -1: polling only */
-    struct loop_io *io;
-    struct loop_timer *look; /* armed while events are left alone */
+    struct tail_events events;
     struct docker_holder *holder;
     bool watches_used_up; /* said once */
     bool waiting_said;
@@ -72,8 +65,7 @@ struct docker_folders {
     struct watch *watches[BUCKETS];
     struct docker_container *by_id[BUCKETS];
     size_t n_containers;
-    bool polls;   /* some container has no watch */
-    char *events; /* EVENT_BYTES */
+    bool polls; /* some container has no watch */
     struct tail_orphans orphans;
     char own[DOCKER_OWN_IDS_MAX][65];
     size_t n_own;
@@ -143,11 +135,11 @@ static void say_used_up(struct docker_folders *d)
 static int watch(struct docker_folders *d, const char *path, uint32_t mask,
                  struct docker_container *c, struct docker_folder *f)
 {
-    int wd = d->inotify < 0 ? -1 : inotify_add_watch(d->inotify, path, mask);
+    int wd = d->events.inotify < 0 ? -1 : inotify_add_watch(d->events.inotify, path, mask);
     struct watch **at, *w;
 
     if (wd < 0) {
-        if (d->inotify >= 0 && errno == ENOSPC)
+        if (d->events.inotify >= 0 && errno == ENOSPC)
             say_used_up(d);
         return -1;
     }
@@ -201,7 +193,8 @@ static void unwatch_container(struct docker_folders *d, struct docker_container 
     if (wd < 0)
         return;
     forget_watch(d, wd);
-    inotify_rm_watch(d->inotify, wd); /* fails when the folder has gone: then the kernel did it */
+    inotify_rm_watch(d->events.inotify,
+                     wd); /* fails when the folder has gone: then the kernel did it */
 }
 
 /* ---- containers come and go ---- */
@@ -294,7 +287,7 @@ static void lose_folder(struct docker_folders *d, struct docker_folder *f)
         int wd = f->watch;
 
         forget_watch(d, wd);
-        inotify_rm_watch(d->inotify, wd);
+        inotify_rm_watch(d->events.inotify, wd);
     }
     io_close(f->fd);
     f->fd = -1;
@@ -456,8 +449,9 @@ static void folder_event(struct docker_folders *d, struct docker_folder *f,
         lose_container(d, c);
 }
 
-static void handle_event(struct docker_folders *d, const struct inotify_event *e)
+static void handle_event(void *arg, const struct inotify_event *e)
 {
+    struct docker_folders *d = arg;
     struct watch *w;
 
     if (e->mask & IN_Q_OVERFLOW) {
@@ -484,20 +478,6 @@ static void handle_event(struct docker_folders *d, const struct inotify_event *e
         docker_container_event(w->container, e->mask, e->name);
 }
 
-/* Reads what has happened. True when there may be more. */
-static bool read_events(struct docker_folders *d)
-{
-    ssize_t n = io_read(d->inotify, d->events, EVENT_BYTES);
-
-    for (ssize_t at = 0; at < n;) {
-        const struct inotify_event *e = (const void *)(d->events + at);
-
-        at += (ssize_t)(sizeof *e + e->len);
-        handle_event(d, e);
-    }
-    return n > 0;
-}
-
 void docker_folders_take_held(struct docker_folders *d)
 {
     struct docker_held held;
@@ -515,25 +495,16 @@ void docker_folders_take_held(struct docker_folders *d)
     }
 }
 
-static void on_events(void *arg, uint32_t mask)
+static void on_portion(void *arg)
 {
-    struct docker_folders *d = arg;
-
-    (void)mask;
-    d->shared->now_ms = clock_mono_ms();
-    for (int i = 0; i < READS_PER_LOOK && read_events(d); i++)
-        docker_folders_visit(d);
-    /* Many small writes are many events: the next ones are left to gather. */
-    loop_io_set(d->io, 0);
-    loop_timer_set(d->look, LOOK_MS);
-    d->changed(d->arg);
+    docker_folders_visit(arg);
 }
 
-static void on_look(void *arg)
+static void on_looked(void *arg)
 {
     struct docker_folders *d = arg;
 
-    loop_io_set(d->io, EPOLLIN);
+    d->changed(d->arg);
 }
 
 void docker_folders_visit(struct docker_folders *d)
@@ -561,23 +532,15 @@ bool docker_folders_polls(const struct docker_folders *d)
     return d->polls;
 }
 
-static bool due(uint64_t *last_ms, uint64_t now_ms, uint64_t every_ms)
-{
-    if (now_ms - *last_ms < every_ms)
-        return false;
-    *last_ms = now_ms;
-    return true;
-}
-
 void docker_folders_tick(struct docker_folders *d)
 {
     struct tail_shared *s = d->shared;
     uint64_t now = s->now_ms;
-    bool rescan = due(&d->rescanned_ms, now, RESCAN_MS);
-    bool poll = due(&d->polled_ms, now, POLL_MS) && d->polls;
-    bool unread = due(&d->unread_ms, now, UNREAD_SCAN_MS);
+    bool rescan = tail_events_due(&d->rescanned_ms, now, RESCAN_MS);
+    bool poll = tail_events_due(&d->polled_ms, now, POLL_MS) && d->polls;
+    bool unread = tail_events_due(&d->unread_ms, now, UNREAD_SCAN_MS);
 
-    if (due(&d->places_ms, now, PLACES_MS)) {
+    if (tail_events_due(&d->places_ms, now, PLACES_MS)) {
         /* No event tells of a folder that is removed: our descriptor keeps it. */
         for (struct docker_folder *f = d->list; f; f = f->next)
             check_folder(d, f);
@@ -614,20 +577,6 @@ void docker_folders_tick(struct docker_folders *d)
 
 /* ---- life ---- */
 
-static void start_inotify(struct docker_folders *d)
-{
-    d->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    if (d->inotify < 0) {
-        log_warn("cannot use inotify, polling instead", LOG_STR("reason", strerror(errno)),
-                 LOG_STR("knob", "fs.inotify.max_user_instances"));
-        return;
-    }
-    d->look = loop_timer_add(d->loop, on_look, d);
-    d->io = loop_io_add(d->loop, d->inotify, EPOLLIN, on_events, d);
-    if (!d->io)
-        base_die("epoll refuses inotify: %s", strerror(errno));
-}
-
 struct docker_folders *docker_folders_start(struct tail_shared *s,
                                             const struct docker_settings *settings,
                                             struct loop *loop, struct docker_holder *holder,
@@ -637,15 +586,15 @@ struct docker_folders *docker_folders_start(struct tail_shared *s,
 
     d->shared = s;
     d->settings = settings;
-    d->loop = loop;
     d->holder = holder;
     d->changed = changed;
     d->arg = arg;
     d->started_ms = d->polled_ms = d->unread_ms = d->rescanned_ms = d->places_ms = s->now_ms;
     d->n_own = docker_places_own_ids(d->own);
     tail_orphans_take(&d->orphans, s->buffer, TAIL_ID_CONTAINER);
-    d->events = base_alloc(EVENT_BYTES);
-    start_inotify(d);
+    d->events = (struct tail_events){
+        .handle = handle_event, .visit = on_portion, .looked = on_looked, .arg = d};
+    tail_events_start(&d->events, s, loop, "cannot use inotify, polling instead");
     find_folders(d);
     docker_folders_visit(d);
     return d;
@@ -666,11 +615,7 @@ void docker_folders_stop(struct docker_folders *d)
         free(f->path);
         free(f);
     }
-    loop_io_remove(&d->io);
-    loop_timer_remove(&d->look);
-    if (d->inotify >= 0)
-        io_close(d->inotify);
+    tail_events_stop(&d->events);
     tail_orphans_fini(&d->orphans);
-    free(d->events);
     free(d);
 }

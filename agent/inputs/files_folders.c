@@ -1,9 +1,9 @@
 #include "agent/inputs/files_folders.h"
 
-#include "agent/base/clock.h"
 #include "agent/base/io.h"
 #include "agent/base/log.h"
 #include "agent/inputs/files_name.h"
+#include "agent/inputs/tail_events.h"
 #include "agent/inputs/tail_files.h"
 #include "agent/inputs/tail_orphans.h"
 #include "agent/inputs/tail_reading.h"
@@ -15,14 +15,9 @@
 #include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
-#include <sys/inotify.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#define EVENT_BYTES 65536
-#define READS_PER_LOOK 16
-#define LOOK_MS 10 /* how often events are looked at while they keep coming */
 #define POLL_MS 1000
 #define WALK_MS 5000    /* between two looks for folders that fit a pattern */
 #define RESCAN_MS 60000 /* between two looks at everything */
@@ -62,10 +57,7 @@ struct files_folders {
     size_t n_rules;
     void (*changed)(void *arg);
     void *arg;
-    int inotify; /* -1: polling only */
-    struct loop_io *io;
-    struct loop_timer *look; /* armed while events are left alone */
-    char *events;
+    struct tail_events events;
     struct files_folder *list;
     size_t n_folders, n_logs;
     uint64_t walk;
@@ -186,11 +178,11 @@ static void watch(struct files_folders *d, struct files_folder *f)
 {
     char path[40];
 
-    if (d->inotify < 0 || f->watch >= 0)
+    if (d->events.inotify < 0 || f->watch >= 0)
         return;
     /* By the descriptor, so that no link can be put in its place. */
     snprintf(path, sizeof path, "/proc/self/fd/%d", f->fd);
-    f->watch = inotify_add_watch(d->inotify, path, EVENTS);
+    f->watch = inotify_add_watch(d->events.inotify, path, EVENTS);
     if (f->watch < 0 && errno == ENOSPC && !d->watches_used_up) {
         d->watches_used_up = true;
         log_warn("no inotify watches left, polling log files instead",
@@ -206,7 +198,7 @@ static void lose_folder(struct files_folders *d, struct files_folder *f)
         if (!l->log.gone)
             tail_log_set_gone(&l->log);
     if (f->watch >= 0)
-        inotify_rm_watch(d->inotify, f->watch);
+        inotify_rm_watch(d->events.inotify, f->watch);
     f->watch = -1;
     io_close(f->fd);
     f->fd = -1;
@@ -353,8 +345,9 @@ static void walk_all(struct files_folders *d)
 
 /* ---- events ---- */
 
-static void handle_event(struct files_folders *d, const struct inotify_event *e)
+static void handle_event(void *arg, const struct inotify_event *e)
 {
+    struct files_folders *d = arg;
     struct files_folder *f = d->list;
     struct files_name n;
     struct files_log *l;
@@ -381,42 +374,20 @@ static void handle_event(struct files_folders *d, const struct inotify_event *e)
         tail_log_event(&l->log, e->mask, n.index, n.compressed);
 }
 
-static bool read_events(struct files_folders *d)
+static void on_portion(void *arg)
 {
-    ssize_t n = io_read(d->inotify, d->events, EVENT_BYTES);
-
-    for (ssize_t at = 0; at < n;) {
-        const struct inotify_event *e = (const void *)(d->events + at);
-
-        at += (ssize_t)(sizeof *e + e->len);
-        handle_event(d, e);
-    }
-    return n > 0;
+    files_folders_visit(arg);
 }
 
-static void on_events(void *arg, uint32_t mask)
+static void on_looked(void *arg)
 {
     struct files_folders *d = arg;
 
-    (void)mask;
-    d->shared->now_ms = clock_mono_ms();
-    for (int i = 0; i < READS_PER_LOOK && read_events(d); i++)
-        files_folders_visit(d);
     if (d->want_walk) {
         walk_all(d);
         files_folders_visit(d);
     }
-    /* Many small writes are many events: the next ones are left to gather. */
-    loop_io_set(d->io, 0);
-    loop_timer_set(d->look, LOOK_MS);
     d->changed(d->arg);
-}
-
-static void on_look(void *arg)
-{
-    struct files_folders *d = arg;
-
-    loop_io_set(d->io, EPOLLIN);
 }
 
 void files_folders_visit(struct files_folders *d)
@@ -436,14 +407,6 @@ void files_folders_visit(struct files_folders *d)
 bool files_folders_polls(const struct files_folders *d)
 {
     return d->polls;
-}
-
-static bool due(uint64_t *last_ms, uint64_t now_ms, uint64_t every_ms)
-{
-    if (now_ms - *last_ms < every_ms)
-        return false;
-    *last_ms = now_ms;
-    return true;
 }
 
 static void free_folder(struct files_folder *f)
@@ -485,8 +448,8 @@ static bool is_over(const struct tail_log *log)
 void files_folders_tick(struct files_folders *d)
 {
     struct tail_shared *s = d->shared;
-    bool all = due(&d->rescanned_ms, s->now_ms, RESCAN_MS);
-    bool poll = due(&d->polled_ms, s->now_ms, POLL_MS) && d->polls;
+    bool all = tail_events_due(&d->rescanned_ms, s->now_ms, RESCAN_MS);
+    bool poll = tail_events_due(&d->polled_ms, s->now_ms, POLL_MS) && d->polls;
 
     if (all || d->want_walk || s->now_ms - d->walked_ms >= WALK_MS)
         walk_all(d);
@@ -512,21 +475,6 @@ void files_folders_tick(struct files_folders *d)
 
 /* ---- life ---- */
 
-static void start_inotify(struct files_folders *d, struct loop *loop)
-{
-    d->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    if (d->inotify < 0) {
-        log_warn("cannot use inotify, polling log files instead",
-                 LOG_STR("reason", strerror(errno)),
-                 LOG_STR("knob", "fs.inotify.max_user_instances"));
-        return;
-    }
-    d->look = loop_timer_add(loop, on_look, d);
-    d->io = loop_io_add(loop, d->inotify, EPOLLIN, on_events, d);
-    if (!d->io)
-        base_die("epoll refuses inotify: %s", strerror(errno));
-}
-
 struct files_folders *files_folders_start(struct tail_shared *s, const struct files_rule *rules,
                                           size_t n, struct loop *loop, void (*changed)(void *arg),
                                           void *arg)
@@ -540,10 +488,11 @@ struct files_folders *files_folders_start(struct tail_shared *s, const struct fi
     d->arg = arg;
     d->first = true;
     d->started_ms = d->polled_ms = d->rescanned_ms = s->now_ms;
-    d->events = base_alloc(EVENT_BYTES);
     tail_orphans_take(&d->orphans, s->buffer, TAIL_ID_PATH);
     s->orphans = &d->orphans;
-    start_inotify(d, loop);
+    d->events = (struct tail_events){
+        .handle = handle_event, .visit = on_portion, .looked = on_looked, .arg = d};
+    tail_events_start(&d->events, s, loop, "cannot use inotify, polling log files instead");
     walk_all(d);
     d->first = false;
     files_folders_visit(d);
@@ -560,11 +509,7 @@ void files_folders_stop(struct files_folders *d)
         d->list = f->next;
         free_folder(f);
     }
-    loop_io_remove(&d->io);
-    loop_timer_remove(&d->look);
-    if (d->inotify >= 0)
-        io_close(d->inotify);
+    tail_events_stop(&d->events);
     tail_orphans_fini(&d->orphans);
-    free(d->events);
     free(d);
 }

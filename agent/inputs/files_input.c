@@ -52,13 +52,7 @@ static void name_unreadable(struct tail_shared *s)
 
 static void show_figures(struct files_input *d)
 {
-    struct tail_figures f = tail_log_figures(&d->shared);
-
-    metric_set(M_FILES_LOGS, f.logs);
-    metric_set(M_FILES_FILES, f.files);
-    metric_set(M_FILES_LAG, f.lag_bytes);
-    metric_set(M_FILES_HELD, f.held_bytes);
-    d->shared.changed = f.lag_bytes != 0;
+    tail_log_show(&d->shared);
     d->shown_ms = d->shared.now_ms;
 }
 

@@ -122,5 +122,6 @@ const struct tail_kind files_log_kind = {
     .is_log = is_log,
     .by_content = true,
     .metrics = {M_FILES_LINES, M_FILES_BYTES, M_FILES_SKIPPED, M_FILES_SKIPPED, M_FILES_AT_RISK,
-                M_FILES_LET_GO, M_FILES_MISSED},
+                M_FILES_LET_GO, M_FILES_MISSED, M_FILES_LOGS, M_FILES_FILES, M_FILES_LAG,
+                M_FILES_HELD},
 };

@@ -240,27 +240,31 @@ bool tail_log_finished(const struct tail_log *log)
 
 /* ---- figures ---- */
 
-struct tail_figures tail_log_figures(struct tail_shared *s)
+void tail_log_show(struct tail_shared *s)
 {
-    struct tail_figures all = {0};
+    uint64_t logs = 0, files = 0, lag_bytes = 0, held_bytes = 0;
 
     for (const struct tail_log *log = s->all; log; log = log->next_all) {
-        all.logs += log->followed && !log->gone;
+        logs += log->followed && !log->gone;
         for (struct tail_file *f = log->files; f; f = f->next) {
             struct tail_inode now;
             uint64_t unread;
 
             if (f->fd < 0)
                 continue;
-            all.files++;
+            files++;
             /* Only of those with something unread the size may have changed. */
             if (f->dirty && !f->compressed && tail_inode_get(f->fd, NULL, &now) == 0)
                 f->size = now.size;
             unread = f->complete ? 0 : tail_file_unread(f);
-            all.lag_bytes += unread;
+            lag_bytes += unread;
             if (f->index != 0)
-                all.held_bytes += unread;
+                held_bytes += unread;
         }
     }
-    return all;
+    metric_set(s->kind->metrics.logs, logs);
+    metric_set(s->kind->metrics.files, files);
+    metric_set(s->kind->metrics.lag, lag_bytes);
+    metric_set(s->kind->metrics.held, held_bytes);
+    s->changed = lag_bytes != 0;
 }

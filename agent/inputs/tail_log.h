@@ -29,6 +29,7 @@ struct tail_kind {
     bool announced;  /* each live file is announced as it is made (docker_holder) */
     struct {
         enum metric lines, bytes, skipped, invalid, at_risk, let_go, missed;
+        enum metric logs, files, lag, held; /* gauges of tail_log_show */
     } metrics;
 };
 
@@ -132,10 +133,8 @@ void tail_log_unfollow(struct tail_log *log);
 void tail_log_set_gone(struct tail_log *log);
 bool tail_log_finished(const struct tail_log *log);
 
-/* The figures of all logs of an input. */
-struct tail_figures {
-    uint64_t logs, files, lag_bytes, held_bytes;
-};
-struct tail_figures tail_log_figures(struct tail_shared *s);
+/* Shows the input's gauges: logs, files, what is unread. shared->changed stays set while something
+ * is. */
+void tail_log_show(struct tail_shared *s);
 
 #endif
