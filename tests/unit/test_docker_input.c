@@ -74,6 +74,11 @@ static bool no_log_is_open(void)
     return open_logs(stage_id) == 0;
 }
 
+static bool one_is_open(void)
+{
+    return open_logs(stage_id) == 1;
+}
+
 /* ---- containers ---- */
 
 static void test_container_of_a_running_agent(void **state)
@@ -510,8 +515,7 @@ static void test_writer_goes_on_in_the_renamed_file(void **state)
     assert_text(2, "late");
     /* Also when it had been closed. */
     stage_skew_ms += 10000;
-    stage_run_rounds(20);
-    assert_int_equal(open_logs(stage_id), 1);
+    stage_run(one_is_open);
     play_append(stage_id, ".1", "{\"log\":\"later\\n\",\"stream\":\"stdout\"}\n", 36);
     stage_run_to(4);
     assert_text(3, "later");
@@ -633,10 +637,14 @@ static void test_pieces_in_a_removed_file(void **state)
     play_append(stage_id, "", line, engine_line(line, "end\\n", "stdout", 5));
     stage_run_to(1);
     assert_int_equal(stage.records[0].n, 16384 + 3);
-    stage_run_rounds(10);
-    assert_int_equal(open_logs(stage_id), 1);
+    stage_run(one_is_open);
     free(text);
     free(line);
+}
+
+static bool three_positions(void)
+{
+    return stage.positions.n == 3;
 }
 
 static void test_positions_of_lost_files_go(void **state)
@@ -657,8 +665,9 @@ static void test_positions_of_lost_files_go(void **state)
     }
     stage_run_rounds(30);
     stage_skew_ms += 11000;
-    stage_run_rounds(30);
     /* .1, .2 and the container's own; the live file is empty. */
+    stage_run(three_positions);
+    stage_run_rounds(30);
     assert_int_equal(stage.positions.n, 3);
 }
 
