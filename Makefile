@@ -23,7 +23,7 @@ PACKAGES  := zlib libcurl yajl yaml-0.1 libmicrohttpd libseccomp libpcre2-8 nett
 DEB_BUILD := gcc libc6-dev make pkg-config zlib1g-dev libcurl4-openssl-dev libyajl-dev libyaml-dev libmicrohttpd-dev libseccomp-dev libpcre2-dev nettle-dev
 DEB_TEST  := libcmocka-dev python3 python3-pytest python3-pytest-xdist openssl
 DEB_SERVERS := nginx
-DEB_LINT  := clang libclang-rt-dev clang-format clang-tidy shellcheck
+DEB_LINT  := clang libclang-rt-dev clang-format clang-tidy shellcheck mandoc
 DEB_FUZZ  := clang libclang-rt-dev
 DEB_BENCH := valgrind python3
 DEB_NODES := maven default-jdk-headless unzip python3 python3-pytest python3-pytest-xdist openssl
@@ -55,7 +55,7 @@ FUZZ_NAMES := $(FUZZ:tests/fuzz/fuzz_%.c=%)
 FUZZ_BUILD := $(BUILD)/fuzz
 BENCH := $(sort $(wildcard tests/bench/*.c))
 BENCH_BINS := $(BENCH:tests/bench/%.c=$(BUILD)/bench/%)
-TESTED := $(BUILD)/barge $(BUILD)/barge-crash $(BUILD)/bench/rotator
+TESTED := $(BUILD)/barge man $(BUILD)/barge-crash $(BUILD)/bench/rotator
 TESTS_C := $(sort $(wildcard tests/*/*.c tests/*/*.h))
 
 .DELETE_ON_ERROR:
@@ -64,7 +64,7 @@ TESTS_C := $(sort $(wildcard tests/*/*.c tests/*/*.h))
 MAKEFLAGS += --no-builtin-rules
 
 .PHONY: all
-all: $(BUILD)/barge ## build build/barge
+all: $(BUILD)/barge man ## build build/barge
 
 # ---- what it needs ----
 
@@ -129,6 +129,27 @@ $(BUILD)/libbarge.a: $(LIB:%.c=$(BUILD)/%.o)
 
 $(BUILD)/barge: $(BUILD)/agent/main.o $(BUILD)/libbarge.a
 	$(CC) $(ALL_LDFLAGS) $^ -o $@ $(ALL_LIBS)
+
+# ---- what describes it ----
+
+# The list of settings is made from the table that the program itself goes by.
+MAN_BUILD := $(BUILD)/man
+MAN := $(MAN_BUILD)/man8/barge.8 $(MAN_BUILD)/man5/barge.yaml.5
+CONF_C := $(sort $(wildcard conf/*/*.c))
+
+.PHONY: man
+man: $(MAN)
+
+$(BUILD)/conf/settings: $(BUILD)/conf/man/settings.o $(BUILD)/libbarge.a
+	$(CC) $(ALL_LDFLAGS) $^ -o $@ $(ALL_LIBS)
+
+$(MAN_BUILD)/man5/%.5: conf/man/%.5.in $(BUILD)/conf/settings
+	@mkdir -p $(@D)
+	$(BUILD)/conf/settings < $< > $@
+
+$(MAN_BUILD)/man8/%.8: conf/man/%.8
+	@mkdir -p $(@D)
+	cp $< $@
 
 # ---- tests ----
 
@@ -237,36 +258,46 @@ demo: deps ## a gateway and two services become documents, without Docker or Ela
 # ---- form ----
 
 .PHONY: lint
-lint: deps-lint ## formatting, static analysis, layers, shell scripts
-	@$(MAKE) --no-print-directory lint-format lint-layers lint-c lint-shell
+lint: deps-lint ## formatting, static analysis, layers, shell scripts, manual pages
+	@$(MAKE) --no-print-directory lint-format lint-layers lint-c lint-shell lint-man
 
-.PHONY: lint-format lint-layers lint-c lint-shell
+.PHONY: lint-format lint-layers lint-c lint-shell lint-man
 lint-format:
-	clang-format --dry-run -Werror $(SRC) $(HDR) $(TESTS_C)
+	clang-format --dry-run -Werror $(SRC) $(HDR) $(CONF_C) $(TESTS_C)
 lint-layers:
 	$(PYTHON) -B tests/lint/layers.py $(SRC) $(HDR)
 lint-c:
-	printf '%s\n' $(SRC) | xargs -P $$(nproc) -I{} clang-tidy --quiet --config-file=tests/lint/clang-tidy.yaml {} -- -std=c11 -D_GNU_SOURCE -I. $(PKG_CFLAGS) 2>/dev/null
+	printf '%s\n' $(SRC) $(CONF_C) | xargs -P $$(nproc) -I{} clang-tidy --quiet --config-file=tests/lint/clang-tidy.yaml {} -- -std=c11 -D_GNU_SOURCE -I. $(PKG_CFLAGS) 2>/dev/null
 lint-shell:
-	shellcheck .ci/run $(wildcard tests/*/*.sh)
+	shellcheck .ci/run $(wildcard tests/*/*.sh) conf/completion/barge
+# Our own other page is looked for where pages are installed; whether it is here, the rules above know.
+lint-man: $(MAN)
+	command -v mandoc >/dev/null
+	! mandoc -Tlint $(MAN) | grep -v 'referenced manual not found: Xr barge'
 
 .PHONY: format
 format: ## clang-format over everything
-	clang-format -i $(SRC) $(HDR) $(TESTS_C)
+	clang-format -i $(SRC) $(HDR) $(CONF_C) $(TESTS_C)
 
 # ---- installing ----
+
+SHARE := $(DESTDIR)$(PREFIX)/share
+# What of conf/ has a place of its own, or is needed for building alone.
+NOT_CONF := ./man/* ./completion/*
 
 .PHONY: install install-files
 install: all install-files ## into PREFIX=/usr/local, under DESTDIR
 install-files:
 	install -D -m 755 $(BUILD)/barge $(DESTDIR)$(PREFIX)/bin/barge
-	install -D -m 644 conf/barge.8 $(DESTDIR)$(PREFIX)/share/man/man8/barge.8
-	cd conf && find . -type f ! -name "*.8" -exec install -D -m 644 {} $(DESTDIR)$(PREFIX)/share/barge/conf/{} \;
+	cd $(MAN_BUILD) && find . -type f -exec install -D -m 644 {} $(SHARE)/man/{} \;
+	install -D -m 644 conf/completion/barge $(SHARE)/bash-completion/completions/barge
+	cd conf && find . -type f $(NOT_CONF:%=! -path '%') -exec install -D -m 644 {} $(SHARE)/barge/conf/{} \;
+	sed -i 's,/usr/local/bin/,$(PREFIX)/bin/,' $(SHARE)/barge/conf/systemd/barge.service
 
 .PHONY: uninstall
 uninstall: ## takes away what install put there
-	rm -f $(DESTDIR)$(PREFIX)/bin/barge $(DESTDIR)$(PREFIX)/share/man/man8/barge.8
-	rm -rf $(DESTDIR)$(PREFIX)/share/barge
+	rm -f $(DESTDIR)$(PREFIX)/bin/barge $(MAN:$(MAN_BUILD)/%=$(SHARE)/man/%) $(SHARE)/bash-completion/completions/barge
+	rm -rf $(SHARE)/barge
 
 .PHONY: clean
 clean: ## removes build/ (not .cache/, where fetched nodes lie)
@@ -276,4 +307,4 @@ clean: ## removes build/ (not .cache/, where fetched nodes lie)
 help: ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r t d; do printf '%-22s %s\n' "$$t" "$$d"; done
 
--include $(OBJ:.o=.d) $(BUILD)/tests/support/crash_io.d $(UNIT_BINS:=.d) $(FUZZ_BINS:=.d)
+-include $(OBJ:.o=.d) $(CONF_C:%.c=$(BUILD)/%.d) $(BUILD)/tests/support/crash_io.d $(UNIT_BINS:=.d) $(FUZZ_BINS:=.d)

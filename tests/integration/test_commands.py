@@ -230,7 +230,10 @@ def test_install_and_uninstall(tmp_path):
                        check=True, capture_output=True)
 
     make("install-files")
-    for path in ("usr/bin/barge", "usr/share/man/man8/barge.8", "usr/share/barge/conf/barge.yaml"):
-        assert (tmp_path / path).exists(), path
+    for path in ("bin/barge", "share/man/man8/barge.8", "share/man/man5/barge.yaml.5", "share/bash-completion/completions/barge",
+                 "share/barge/conf/barge.yaml"):
+        assert (tmp_path / "usr" / path).exists(), path
+    unit = (tmp_path / "usr/share/barge/conf/systemd/barge.service").read_text()
+    assert "ExecStart=/usr/bin/barge " in unit and "/usr/local" not in unit
     make("uninstall")
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]
