@@ -241,18 +241,29 @@ void docker_host_config_fini(struct docker_host_config *c)
 
 /* ---- files ---- */
 
-int docker_config_load(int dir, const char *name, char **to, size_t *n, struct error *e)
+int docker_config_open(int dir, const char *name, struct error *e)
 {
-    int fd = io_open(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0), rc = -1;
+    int fd = io_open(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
+    struct stat st;
+
+    if (fd < 0)
+        return error_set(e, "cannot open %s: %s", name, strerror(errno));
+    if (io_stat(fd, &st) == 0 && S_ISREG(st.st_mode))
+        return fd;
+    io_close(fd);
+    return error_set(e, "%s is no regular file", name);
+}
+
+int docker_config_read(int fd, const char *name, char **to, size_t *n, struct error *e)
+{
     struct stat st;
     char *p = NULL;
     size_t got = 0;
     ssize_t r;
+    int rc = -1;
 
-    if (fd < 0)
-        return error_set(e, "cannot open %s: %s", name, strerror(errno));
-    if (io_stat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-        error_set(e, "%s is no regular file", name);
+    if (io_stat(fd, &st) < 0) {
+        error_set(e, "cannot read %s: %s", name, strerror(errno));
         goto out;
     }
     if (st.st_size > DOCKER_CONFIG_MAX_BYTES) {
@@ -280,6 +291,13 @@ out:
     free(p);
     io_close(fd);
     return rc;
+}
+
+int docker_config_load(int dir, const char *name, char **to, size_t *n, struct error *e)
+{
+    int fd = docker_config_open(dir, name, e);
+
+    return fd < 0 ? -1 : docker_config_read(fd, name, to, n, e);
 }
 
 /* ---- excludes ---- */

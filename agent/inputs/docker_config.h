@@ -45,8 +45,16 @@ struct bytes docker_config_label(void *arg, const char *name);
 int docker_host_config_parse(struct bytes json, struct docker_host_config *to, struct error *e);
 void docker_host_config_fini(struct docker_host_config *c);
 
-/* Reads the whole file `name` in dir into *to (NUL-terminated, owned). 0, or -1 with *e. Regular
- * files only, no symbolic links. */
+#define DOCKER_CONFIG_NAME "config.v2.json"
+#define DOCKER_HOST_CONFIG_NAME "hostconfig.json"
+
+/* Opens `name` in dir for docker_config_read: a descriptor, or -1 with *e (which may be NULL).
+ * Regular files only, no symbolic links. */
+int docker_config_open(int dir, const char *name, struct error *e);
+/* Reads all of what docker_config_open gave, from its beginning, into *to (NUL-terminated, owned),
+ * and closes it, also when that fails. 0, or -1 with *e. */
+int docker_config_read(int fd, const char *name, char **to, size_t *n, struct error *e);
+/* Both. */
 int docker_config_load(int dir, const char *name, char **to, size_t *n, struct error *e);
 
 /* Whether one of patterns (container names, or label=value, with *; ended by NULL) names this

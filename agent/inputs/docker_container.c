@@ -17,9 +17,6 @@
 #include <stdlib.h>
 #include <sys/inotify.h>
 
-#define CONFIG_NAME "config.v2.json"
-#define HOST_CONFIG_NAME "hostconfig.json"
-
 /* ---- life ---- */
 
 static uint8_t hex_digit(char c)
@@ -121,7 +118,7 @@ void docker_container_event(struct docker_container *c, uint32_t mask, const cha
 
     if (!docker_container_is_log(&c->log, name, &index, &compressed)) {
         if ((mask & (IN_MOVED_TO | IN_CLOSE_WRITE)) &&
-            (strcmp(name, CONFIG_NAME) == 0 || strcmp(name, HOST_CONFIG_NAME) == 0))
+            (strcmp(name, DOCKER_CONFIG_NAME) == 0 || strcmp(name, DOCKER_HOST_CONFIG_NAME) == 0))
             docker_container_want_config(c);
         return;
     }
@@ -137,23 +134,6 @@ void docker_container_count_anew(struct docker_container *c)
     c->log.watched_since_ns = clock_wall_ns();
     c->log.created_unseen = 0;
     c->log.first_look = true;
-}
-
-void docker_container_hold(struct docker_container *c, const struct docker_held *held)
-{
-    c->log.created_unseen += held->made;
-    for (unsigned i = held->n; i > 0; i--)
-        tail_scan_adopt(&c->log, held->fds[i - 1]);
-    tail_log_want_scan(&c->log);
-    for (struct tail_file *f = c->log.files; f; f = f->next) {
-        if (c->log.gone && f->fd >= 0)
-            tail_files_mark_removed(f);
-        /* What has a newer one behind it will not grow any more: once more to its end, whatever was
-         * read before that was so. */
-        f->dirty |= f->index == 0 && f->next != NULL;
-        if (f->dirty)
-            tail_log_set_ready(&c->log);
-    }
 }
 
 /* ---- config ---- */
@@ -202,7 +182,7 @@ static void load_host_config(struct docker_container *c, int dir)
     char *text;
     size_t n;
 
-    if (docker_config_load(dir, HOST_CONFIG_NAME, &text, &n, &e) < 0)
+    if (docker_config_load(dir, DOCKER_HOST_CONFIG_NAME, &text, &n, &e) < 0)
         return;
     if (docker_host_config_parse(bytes_of(text, n), &h, &e) == 0) {
         enum docker_follow how = follow_driver(h.log_driver);
@@ -240,21 +220,32 @@ static void take_config(struct docker_container *c, struct docker_config *fresh)
         tail_log_wake(&c->log, 0);
 }
 
-static void load_config(struct docker_container *c, int folder)
+/* fd: of docker_config_open; it is closed. */
+static void load_config_from(struct docker_container *c, int fd)
 {
-    int dir = tail_files_open(&c->log, folder, c->hex, O_DIRECTORY);
     struct docker_config fresh;
     struct error e;
     char *text;
     size_t n;
 
+    if (docker_config_read(fd, DOCKER_CONFIG_NAME, &text, &n, &e) < 0)
+        return;
+    if (docker_config_parse(bytes_of(text, n), &fresh, &e) == 0)
+        take_config(c, &fresh);
+    free(text);
+}
+
+static void load_config(struct docker_container *c, int folder)
+{
+    int dir = tail_files_open(&c->log, folder, c->hex, O_DIRECTORY), fd;
+    struct error e;
+
     if (dir < 0)
         return;
-    if (docker_config_load(dir, CONFIG_NAME, &text, &n, &e) == 0) {
-        if (docker_config_parse(bytes_of(text, n), &fresh, &e) == 0)
-            take_config(c, &fresh);
-        free(text);
-        tail_inode_get(dir, CONFIG_NAME, &c->config_inode);
+    fd = docker_config_open(dir, DOCKER_CONFIG_NAME, &e);
+    if (fd >= 0) {
+        load_config_from(c, fd);
+        tail_inode_get(dir, DOCKER_CONFIG_NAME, &c->config_inode);
     }
     load_host_config(c, dir);
     io_close(dir);
@@ -278,7 +269,7 @@ void docker_container_poll(struct docker_container *c, int folder)
 
     if (c->log.gone)
         return;
-    snprintf(path, sizeof path, "%s/%s", c->hex, CONFIG_NAME);
+    snprintf(path, sizeof path, "%s/%s", c->hex, DOCKER_CONFIG_NAME);
     if (tail_inode_get(folder, path, &now) == 0 &&
         !(tail_inode_same(&now, &c->config_inode) && now.mtime_ns == c->config_inode.mtime_ns))
         docker_container_want_config(c);
@@ -296,6 +287,29 @@ void docker_container_poll(struct docker_container *c, int folder)
         tail_log_want_scan(&c->log);
     else if (now.size != f->at.offset)
         tail_log_wake(&c->log, 0);
+}
+
+/* ---- what is held ---- */
+
+void docker_container_hold(struct docker_container *c, const struct docker_held *held)
+{
+    c->log.created_unseen += held->made;
+    for (unsigned i = held->n; i > 0; i--)
+        tail_scan_adopt(&c->log, held->fds[i - 1]);
+    if (held->config >= 0 && !c->has_config)
+        load_config_from(c, held->config);
+    else if (held->config >= 0)
+        io_close(held->config);
+    tail_log_want_scan(&c->log);
+    for (struct tail_file *f = c->log.files; f; f = f->next) {
+        if (c->log.gone && f->fd >= 0)
+            tail_files_mark_removed(f);
+        /* What has a newer one behind it will not grow any more: once more to its end, whatever was
+         * read before that was so. */
+        f->dirty |= f->index == 0 && f->next != NULL;
+        if (f->dirty)
+            tail_log_set_ready(&c->log);
+    }
 }
 
 /* ---- the folder is gone ---- */

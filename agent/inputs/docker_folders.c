@@ -490,8 +490,8 @@ void docker_folders_take_held(struct docker_folders *d)
             docker_container_hold(c, &held);
         else if (held.hex[0] == '\0')
             overflowed(d);
-        for (unsigned i = 0; !c && i < held.n; i++)
-            io_close(held.fds[i]);
+        if (!c)
+            docker_held_close(&held);
     }
 }
 

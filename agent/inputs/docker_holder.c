@@ -2,6 +2,7 @@
 
 #include "agent/base/io.h"
 #include "agent/base/log.h"
+#include "agent/inputs/docker_config.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -33,6 +34,7 @@ struct watch {
     char hex[DOCKER_HEX_BYTES + 1];
     bool dead; /* unwatched while the thread works on it, which frees it */
     /* The thread's: */
+    bool config_opened;
     struct tail_inode recent[RECENT]; /* opened last; number and birth count */
     unsigned n_recent;
 };
@@ -119,6 +121,14 @@ void docker_holder_unwatch(struct docker_holder *h, int watch)
 
 /* ---- what is handed over ---- */
 
+void docker_held_close(const struct docker_held *held)
+{
+    for (unsigned i = 0; i < held->n; i++)
+        io_close(held->fds[i]);
+    if (held->config >= 0)
+        io_close(held->config);
+}
+
 /* Waits while nothing is taken. */
 static void hand_over(struct docker_holder *h, const struct docker_held *held)
 {
@@ -133,9 +143,9 @@ static void hand_over(struct docker_holder *h, const struct docker_held *held)
         atomic_store_explicit(&h->some, true, memory_order_relaxed);
     }
     pthread_mutex_unlock(&h->lock);
-    for (unsigned i = 0; stopping && i < held->n; i++)
-        io_close(held->fds[i]);
-    if (!stopping)
+    if (stopping)
+        docker_held_close(held);
+    else
         h->wake(h->arg);
 }
 
@@ -204,10 +214,13 @@ static void look(struct watch *w, unsigned made, struct docker_held *held)
     int dir = io_open(AT_FDCWD, w->path, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
     unsigned found;
 
-    *held = (struct docker_held){.made = made};
+    *held = (struct docker_held){.made = made, .config = -1};
     memcpy(held->hex, w->hex, sizeof held->hex);
     if (dir < 0)
         return;
+    if (!w->config_opened)
+        held->config = docker_config_open(dir, DOCKER_CONFIG_NAME, NULL);
+    w->config_opened |= held->config >= 0;
     found = open_log(w, dir, 0, held);
     for (unsigned i = 1; i <= LATE_INDEX && found < made && held->n < DOCKER_HOLDER_FILES; i++)
         found += open_log(w, dir, i, held);
@@ -255,7 +268,7 @@ static void handle(struct docker_holder *h, const char *events, size_t n)
 
         at += sizeof *e + e->len;
         if (e->mask & IN_Q_OVERFLOW)
-            hand_over(h, &(struct docker_held){.n = 0});
+            hand_over(h, &(struct docker_held){.config = -1});
         if (e->mask & IN_IGNORED) {
             pthread_mutex_lock(&h->lock);
             forget_watch(h, e->wd);
@@ -377,8 +390,7 @@ void docker_holder_stop(struct docker_holder *h)
         base_die("cannot end the holder: %s", strerror(errno));
     pthread_join(h->thread, NULL);
     while (docker_holder_take(h, &held))
-        for (unsigned i = 0; i < held.n; i++)
-            io_close(held.fds[i]);
+        docker_held_close(&held);
     for (size_t i = 0; i < BUCKETS; i++)
         while (h->watches[i])
             forget_watch(h, h->watches[i]->wd);

@@ -25,7 +25,9 @@ struct docker_held {
     char hex[DOCKER_HEX_BYTES + 1]; /* "" when events were lost (fs.inotify.max_queued_events) */
     unsigned made;                  /* live files that were made since the last one of these */
     unsigned n;                     /* of fds, which may be of files that are known */
-    int fds[DOCKER_HOLDER_FILES];   /* the newest first; to be closed by whoever takes them */
+    int fds[DOCKER_HOLDER_FILES];   /* the newest first */
+    int config; /* its config.v2.json, once, with the first file: a container that is removed at
+                   once takes it along; else -1 */
 };
 
 /* While the process still has all its rights: gives the calling thread the lowest real-time
@@ -43,8 +45,11 @@ void docker_holder_stop(struct docker_holder *h);
 int docker_holder_watch(struct docker_holder *h, const char *path, const char *hex);
 void docker_holder_unwatch(struct docker_holder *h, int watch);
 
-/* The next thing that happened, in the order of events. False when there is none, which costs no
- * system call. */
+/* Closes what was not taken out of it. */
+void docker_held_close(const struct docker_held *held);
+
+/* The next thing that happened, in the order of events; its descriptors are the caller's. False
+ * when there is none, which costs no system call. */
 bool docker_holder_take(struct docker_holder *h, struct docker_held *to);
 
 #endif

@@ -128,12 +128,6 @@ static struct docker_held take(void)
     return held;
 }
 
-static void close_all(const struct docker_held *held)
-{
-    for (unsigned i = 0; i < held->n; i++)
-        io_close(held->fds[i]);
-}
-
 /* ---- tests ---- */
 
 static void test_a_new_file_is_opened(void **state)
@@ -154,7 +148,7 @@ static void test_a_new_file_is_opened(void **state)
     assert_true(st.st_ino == made);
     assert_int_equal(fcntl(held.fds[0], F_GETFL) & O_ACCMODE, O_RDONLY);
     assert_true(woken > 0);
-    close_all(&held);
+    docker_held_close(&held);
     /* Other files are none of its business. */
     for (unsigned i = 0; i < 3; i++) {
         static const char *const names[] = {"hostconfig.json", HEX "-json.log.1",
@@ -170,7 +164,7 @@ static void test_a_new_file_is_opened(void **state)
     assert_int_equal(held.made, 1);
     assert_int_equal(fstat(held.fds[0], &st), 0);
     assert_true(st.st_ino == made);
-    close_all(&held);
+    docker_held_close(&held);
     assert_false(docker_holder_take(holder, &held));
 }
 
@@ -201,7 +195,7 @@ static void test_files_that_were_rotated_by_then(void **state)
                 for (unsigned k = 0; k < FILES; k++)
                     found[k] |= st.st_ino == made[k];
             }
-            close_all(&held);
+            docker_held_close(&held);
         }
         assert_int_equal(announced, FILES);
         for (unsigned k = 0; k < FILES; k++)
@@ -265,7 +259,7 @@ static void test_watches_come_and_go(void **state)
     make_live();
     held = take();
     assert_int_equal(held.made, 1);
-    close_all(&held);
+    docker_held_close(&held);
     assert_false(docker_holder_take(holder, &held));
     /* And a folder that goes. */
     nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
@@ -274,7 +268,40 @@ static void test_watches_come_and_go(void **state)
     make_live();
     held = take();
     assert_int_equal(held.n, 1);
-    close_all(&held);
+    docker_held_close(&held);
+}
+
+/* With the first file, once; a link is none. */
+static void test_its_config_comes_along(void **state)
+{
+    char path[512], back[4] = "";
+    struct docker_held held;
+    FILE *f;
+
+    (void)state;
+    snprintf(path, sizeof path, "%s/config.v2.json", folder);
+    assert_int_equal(symlink("/etc/passwd", path), 0);
+    assert_true(docker_holder_watch(holder, folder, HEX) >= 0);
+    make_live();
+    held = take();
+    assert_int_equal(held.config, -1);
+    docker_held_close(&held);
+    assert_int_equal(unlink(path), 0);
+    f = fopen(path, "w");
+    fputs("{}", f);
+    fclose(f);
+    shift(3);
+    make_live();
+    held = take();
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(read(held.config, back, sizeof back), 2);
+    assert_string_equal(back, "{}");
+    docker_held_close(&held);
+    shift(3);
+    make_live();
+    held = take();
+    assert_int_equal(held.config, -1);
+    docker_held_close(&held);
 }
 
 static unsigned queue_limit(void)
@@ -312,7 +339,7 @@ static void test_events_are_lost(void **state)
     }
     do {
         held = take();
-        close_all(&held);
+        docker_held_close(&held);
     } while (held.hex[0] != '\0');
     assert_int_equal(held.made, 0);
     assert_int_equal(held.n, 0);
@@ -339,11 +366,9 @@ static void test_it_ends_with_its_hands_full(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_a_new_file_is_opened),
-        CASE(test_files_that_were_rotated_by_then),
-        CASE(test_only_regular_files_are_opened),
-        CASE(test_watches_come_and_go),
-        CASE(test_events_are_lost),
+        CASE(test_a_new_file_is_opened),          CASE(test_files_that_were_rotated_by_then),
+        CASE(test_only_regular_files_are_opened), CASE(test_its_config_comes_along),
+        CASE(test_watches_come_and_go),           CASE(test_events_are_lost),
         CASE(test_it_ends_with_its_hands_full),
     };
 

@@ -251,6 +251,25 @@ static void test_only_regular_files(void **state)
     assert_text(0, "one");
 }
 
+/* It was made, and removed, while the input was busy: the thread that keeps its log keeps its name,
+ * too. */
+static void test_container_of_a_moment(void **state)
+{
+    (void)state;
+    play_folder(stage_id);
+    stage_start();
+    run_to_metric(M_DOCKER_CONTAINERS, 1);
+    play_config(stage_id, "brief", true, "\"com.docker.compose.service\":\"jobs\"");
+    play_line(stage_id, "one");
+    stage_deadline = real_ns(CLOCK_MONOTONIC) + STAGE_DEADLINE_MS * (uint64_t)1000000;
+    while (!play_is_held(stage_id) && real_ns(CLOCK_MONOTONIC) < stage_deadline)
+        usleep(1000);
+    play_remove(stage_id);
+    stage_run_to(1);
+    assert_text(0, "one");
+    assert_string_equal(stage.records[0].name, "brief");
+}
+
 static void test_folder_is_waited_for(void **state)
 {
     char path[128];
@@ -1333,6 +1352,7 @@ int main(void)
         CASE(test_other_drivers_are_named),
         CASE(test_another_driver_before_the_name_is_known),
         CASE(test_only_regular_files),
+        CASE(test_container_of_a_moment),
         CASE(test_folder_is_waited_for),
         CASE(test_without_watches_files_are_polled),
         CASE(test_removed_file_is_read_to_its_end),
