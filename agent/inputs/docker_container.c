@@ -353,14 +353,27 @@ bool docker_container_is_log(const struct tail_log *log, const char *name, uint6
     return *compressed || *end == '\0';
 }
 
+static const char *unreadable(struct tail_log *log, const char **name)
+{
+    const struct docker_container *c = docker_container_of(log);
+
+    if (c->config.name && c->config.name[0])
+        *name = c->config.name;
+    if (c->follow == DOCKER_ELSEWHERE)
+        return c->log_driver;
+    return c->follow == DOCKER_FOLLOWED && log->denied ? "permission denied" : NULL;
+}
+
 const struct tail_kind docker_container_kind = {
     .what = "container",
     .start_knob = "inputs.docker.start",
     .max_held_knob = "inputs.docker.max_held",
     .is_log = docker_container_is_log,
     .since = tail_start_since,
+    .unreadable = unreadable,
+    .unreadable_names = "inputs.docker.unreadable_containers",
     .announced = true,
     .metrics = {M_DOCKER_LINES, M_DOCKER_BYTES, M_DOCKER_SKIPPED, M_DOCKER_INVALID,
                 M_DOCKER_AT_RISK, M_DOCKER_LET_GO, M_DOCKER_MISSED, M_DOCKER_CONTAINERS,
-                M_DOCKER_FILES, M_DOCKER_LAG, M_DOCKER_HELD},
+                M_DOCKER_FILES, M_DOCKER_LAG, M_DOCKER_HELD, M_DOCKER_UNREADABLE},
 };

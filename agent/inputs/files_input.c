@@ -3,94 +3,40 @@
  */
 #include "agent/inputs/files.h"
 
-#include "agent/base/clock.h"
 #include "agent/base/hash.h"
 #include "agent/base/io.h"
-#include "agent/base/metrics.h"
-#include "agent/base/strbuf.h"
 #include "agent/inputs/files_folders.h"
-#include "agent/inputs/tail_files.h"
 #include "agent/inputs/tail_turns.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
 
-#define TICK_MS 1000
-#define IDLE_TICK_MS 5000
-#define SHOW_MS 200 /* between two counts of what is unread */
-
 struct files_input {
-    struct tail_shared shared;
+    struct tail_turns turns;
     struct files_rule *rules;
     size_t n_rules;
     struct files_folders *folders;
-    struct loop_timer *tick;
-    uint64_t shown_ms;
-    bool soon; /* the tick comes within a second */
-    bool full; /* the intake had no room; files_input_room or the tick ends it */
 };
 
-/* ---- figures ---- */
+/* ---- folders ---- */
 
-static void name_unreadable(struct tail_shared *s)
+static void visit(void *arg)
 {
-    struct strbuf names = {0};
-    uint64_t n = 0;
-
-    for (const struct tail_log *log = s->all; log; log = log->next_all) {
-        if (log->gone || !log->denied)
-            continue;
-        n++;
-        if (names.n < 300)
-            strbuf_printf(&names, "%s%s (permission denied)", names.n ? ", " : "", log->name);
-    }
-    metric_set(M_FILES_UNREADABLE, n);
-    metric_text_set("inputs.files.unreadable_files", strbuf_bytes(&names));
-    strbuf_fini(&names);
-    s->unreadable_changed = false;
+    files_folders_visit(arg);
 }
 
-static void show_figures(struct files_input *d)
+static void tick(void *arg)
 {
-    tail_log_show(&d->shared);
-    d->shown_ms = d->shared.now_ms;
+    files_folders_tick(arg);
 }
 
-/* ---- time ---- */
-
-static void tick_soon(struct files_input *d)
+static bool polls(void *arg)
 {
-    const struct tail_shared *s = &d->shared;
-
-    if (d->soon || !(s->attention || s->changed || s->removed || s->ready || d->full ||
-                     files_folders_polls(d->folders)))
-        return;
-    d->soon = true;
-    loop_timer_set(d->tick, TICK_MS);
+    return files_folders_polls(arg);
 }
 
-static void on_tick(void *arg)
-{
-    struct files_input *d = arg;
-    struct tail_shared *s = &d->shared;
-
-    s->now_ms = clock_mono_ms();
-    s->attention = d->soon = false;
-    d->full = false; /* a net under files_input_room: the next turn finds out */
-    files_folders_tick(d->folders);
-    tail_files_limit_held(s);
-    if (s->changed)
-        show_figures(d);
-    if (s->unreadable_changed)
-        name_unreadable(s);
-    loop_timer_set(d->tick, IDLE_TICK_MS);
-    tick_soon(d);
-}
-
-static void on_changed(void *arg)
-{
-    tick_soon(arg);
-}
+static const struct tail_folders folders = {
+    .visit = visit, .tick = tick, .polls = polls, .idle_ms = 5000};
 
 /* ---- life ---- */
 
@@ -144,22 +90,18 @@ struct files_input *files_input_start(struct file_rule *const *rules, struct loo
                                       struct intake *in, struct error *e)
 {
     struct files_input *d = base_calloc(1, sizeof *d);
-    struct tail_shared *s = &d->shared;
+    struct tail_shared *s = &d->turns.shared;
 
     if (make_rules(d, rules, e) < 0) {
         free_rules(d);
         free(d);
         return NULL;
     }
-    tail_turns_init(s, &files_log_kind, in);
+    tail_turns_init(&d->turns, &files_log_kind, in, loop);
     s->boot = boot_name();
     s->max_held_bytes = FILES_MAX_HELD_BYTES;
-    d->tick = loop_timer_add(loop, on_tick, d);
-    d->folders = files_folders_start(s, d->rules, d->n_rules, loop, on_changed, d);
-    show_figures(d);
-    name_unreadable(s);
-    loop_timer_set(d->tick, IDLE_TICK_MS);
-    tick_soon(d);
+    d->folders = files_folders_start(s, d->rules, d->n_rules, loop, tail_turns_changed, &d->turns);
+    tail_turns_begin(&d->turns, &folders, d->folders);
     return d;
 }
 
@@ -168,8 +110,7 @@ void files_input_stop(struct files_input *d)
     if (!d)
         return;
     files_folders_stop(d->folders);
-    loop_timer_remove(&d->tick);
-    tail_turns_fini(&d->shared);
+    tail_turns_fini(&d->turns);
     free_rules(d);
     free(d);
 }
@@ -178,31 +119,17 @@ void files_input_stop(struct files_input *d)
 
 bool files_input_turn(struct files_input *d)
 {
-    struct tail_shared *s = &d->shared;
-
-    if (s->visits)
-        files_folders_visit(d->folders);
-    if (!s->ready)
-        return false;
-    s->now_ms = clock_mono_ms();
-    if (!d->full)
-        d->full = !tail_turns_run(s);
-    files_folders_visit(d->folders);
-    if (s->changed && s->now_ms - d->shown_ms >= SHOW_MS)
-        show_figures(d);
-    tick_soon(d);
-    return s->ready && !d->full;
+    return tail_turns_run(&d->turns);
 }
 
 void files_input_room(struct files_input *d)
 {
-    d->full = false;
+    tail_turns_room(&d->turns);
 }
 
 void files_input_committed(struct files_input *d)
 {
-    d->shared.now_ms = clock_mono_ms();
-    tail_files_committed(&d->shared);
+    tail_turns_committed(&d->turns);
 }
 
 size_t files_input_fixed(const char *pattern)

@@ -1,12 +1,15 @@
 #include "agent/inputs/tail_log.h"
 
 #include "agent/base/log.h"
+#include "agent/base/strbuf.h"
 #include "agent/inputs/tail_files.h"
 #include "agent/inputs/tail_scan.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/inotify.h>
+
+#define NAMES_BYTES 300 /* of what cannot be read; no further one is named */
 
 /* ---- life ---- */
 
@@ -267,4 +270,24 @@ void tail_log_show(struct tail_shared *s)
     metric_set(s->kind->metrics.lag, lag_bytes);
     metric_set(s->kind->metrics.held, held_bytes);
     s->changed = lag_bytes != 0;
+}
+
+void tail_log_name_unreadable(struct tail_shared *s)
+{
+    struct strbuf names = {0};
+    uint64_t n = 0;
+
+    for (struct tail_log *log = s->all; log; log = log->next_all) {
+        const char *name = log->name, *why = log->gone ? NULL : s->kind->unreadable(log, &name);
+
+        if (!why)
+            continue;
+        n++;
+        if (names.n < NAMES_BYTES)
+            strbuf_printf(&names, "%s%s (%s)", names.n ? ", " : "", name, why);
+    }
+    metric_set(s->kind->metrics.unreadable, n);
+    metric_text_set(s->kind->unreadable_names, strbuf_bytes(&names));
+    strbuf_fini(&names);
+    s->unreadable_changed = false;
 }

@@ -25,11 +25,15 @@ struct tail_kind {
     /* The offset of the first line that is not older than since_ns; NULL: only a whole file's last
      * change tells. */
     uint64_t (*since)(struct tail_file *f, int64_t since_ns, char *scratch);
-    bool by_content; /* files are told from each other by tail_identity.h */
-    bool announced;  /* each live file is announced as it is made (docker_holder) */
+    /* Why the log cannot be read, NULL when it can or need not; *name: as what it is shown. */
+    const char *(*unreadable)(struct tail_log *log, const char **name);
+    const char *unreadable_names; /* the figure in which they stand */
+    bool by_content;              /* files are told from each other by tail_identity.h */
+    bool announced;               /* each live file is announced as it is made (docker_holder) */
     struct {
         enum metric lines, bytes, skipped, invalid, at_risk, let_go, missed;
         enum metric logs, files, lag, held; /* gauges of tail_log_show */
+        enum metric unreadable;
     } metrics;
 };
 
@@ -136,5 +140,7 @@ bool tail_log_finished(const struct tail_log *log);
 /* Shows the input's gauges: logs, files, what is unread. shared->changed stays set while something
  * is. */
 void tail_log_show(struct tail_shared *s);
+/* Which logs cannot be read: their number, names and reasons. */
+void tail_log_name_unreadable(struct tail_shared *s);
 
 #endif
