@@ -32,7 +32,7 @@ static __attribute__((noinline)) void hand_on_line(struct framing *now,
     if (at->by_stream ? r->source == at->source && was_handed_on(at, r->stream, r->position)
                       : now->end <= at->replay_to || nth < at->made)
         return;
-    docker_multi_take(now->frame->multi, r, now->frame->emit, now->frame->arg);
+    tail_multi_take(now->frame->multi, r, now->frame->emit, now->frame->arg);
 }
 
 /* Every record goes through here. A line makes the same records in the same order each time, so
@@ -332,7 +332,7 @@ bool docker_frame_run(struct docker_frame *f, struct docker_frame_at *at, struct
 {
     const char *p = chunk.p, *end = p + chunk.n;
 
-    if (UNLIKELY(f->multi != NULL) && !docker_multi_drain(f->multi, f->emit, f->arg))
+    if (UNLIKELY(f->multi != NULL) && !tail_multi_drain(f->multi, f->emit, f->arg))
         return false;
     while (p < end) {
         size_t left = (size_t)(end - p), n;
@@ -360,7 +360,7 @@ bool docker_frame_run(struct docker_frame *f, struct docker_frame_at *at, struct
         f->lines++;
         p += n;
         move(at, n);
-        if (UNLIKELY(f->multi != NULL) && docker_multi_is_full(f->multi))
+        if (UNLIKELY(f->multi != NULL) && tail_multi_is_full(f->multi))
             return false;
     }
     return true;
@@ -372,7 +372,7 @@ static bool flush_emit(void *arg, const struct docker_framed *r)
 
     if (!f->multi)
         return f->emit(f->arg, r);
-    docker_multi_take(f->multi, r, f->emit, f->arg);
+    tail_multi_take(f->multi, r, f->emit, f->arg);
     return true;
 }
 
@@ -385,33 +385,33 @@ bool docker_frame_flush(struct docker_frame *f)
 
 bool docker_frame_cut(struct docker_frame *f, unsigned streams)
 {
-    docker_multi_cut(f->multi, streams);
-    return docker_multi_drain(f->multi, f->emit, f->arg);
+    tail_multi_cut(f->multi, streams);
+    return tail_multi_drain(f->multi, f->emit, f->arg);
 }
 
 bool docker_frame_waits(const struct docker_frame *f)
 {
     return docker_join_waits(&f->join) ||
-           (f->multi && (docker_multi_pending(f->multi) || docker_multi_is_full(f->multi)));
+           (f->multi && (tail_multi_pending(f->multi) || tail_multi_is_full(f->multi)));
 }
 
 size_t docker_frame_bytes(const struct docker_frame *f)
 {
-    return f->join.bytes + (f->multi ? docker_multi_bytes(f->multi) : 0);
+    return f->join.bytes + (f->multi ? tail_multi_bytes(f->multi) : 0);
 }
 
 void docker_frame_forget(struct docker_frame *f)
 {
     docker_join_forget(&f->join);
     if (f->multi)
-        docker_multi_forget(f->multi);
+        tail_multi_forget(f->multi);
 }
 
 /* The first record of this stream that was not handed on, where events are put together. */
 static const struct docker_framed *first_waiting(const struct docker_frame *f, size_t stream)
 {
     const struct docker_joining *s = &f->join.streams[stream];
-    const struct docker_framed *first = docker_multi_first(f->multi, stream);
+    const struct docker_framed *first = tail_multi_first(f->multi, stream);
 
     return first ? first : s->open ? &s->first : NULL;
 }

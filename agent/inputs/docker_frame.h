@@ -22,7 +22,7 @@
 #define BARGE_DOCKER_FRAME_H
 
 #include "agent/inputs/docker_join.h"
-#include "agent/inputs/docker_multi.h"
+#include "agent/inputs/tail_multi.h"
 #include "parsers/docker_line.h"
 
 #define DOCKER_LINE_MAX_BYTES (1u << 20)
@@ -51,7 +51,7 @@ struct docker_frame_at {
 /* The framing of one container: across its files, in their order. Zeroed: at the beginning. */
 struct docker_frame {
     struct docker_join join;
-    struct docker_multi *multi; /* NULL: each line is a record of its own. The caller's */
+    struct tail_multi *multi; /* NULL: each line is a record of its own. The caller's */
     docker_emit_fn *emit;
     void *arg;
     bool plain; /* lines of text, each of them a record as it stands; then without

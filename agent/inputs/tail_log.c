@@ -64,7 +64,7 @@ void tail_log_fini(struct tail_log *log)
         leave_list(&s->visits, &s->visits_last, log, offsetof(struct tail_log, next_visit));
     s->join_bytes -= docker_frame_bytes(&log->frame);
     docker_frame_forget(&log->frame);
-    docker_multi_free(log->frame.multi);
+    tail_multi_free(log->frame.multi);
     log->frame.multi = NULL;
     s->unreadable_changed |= log->denied;
     s->changed = true;
@@ -76,11 +76,11 @@ void tail_log_set_lines(struct tail_log *log, const struct multiline_rule *rule)
 
     if (!log->frame.multi) {
         if (rule)
-            log->frame.multi = docker_multi_create(rule);
+            log->frame.multi = tail_multi_create(rule);
         return;
     }
-    docker_multi_set_rule(log->frame.multi, rule ? rule : &none);
-    if (docker_multi_is_full(log->frame.multi))
+    tail_multi_set_rule(log->frame.multi, rule ? rule : &none);
+    if (tail_multi_is_full(log->frame.multi))
         tail_log_set_ready(log);
 }
 
@@ -89,7 +89,7 @@ void tail_log_count_by_stream(struct tail_log *log)
     static const struct multiline_rule none = {0};
 
     if (!log->frame.multi)
-        log->frame.multi = docker_multi_create(&none);
+        log->frame.multi = tail_multi_create(&none);
 }
 
 /* ---- what is wanted ---- */

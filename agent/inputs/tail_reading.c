@@ -44,8 +44,8 @@ static void truncated(struct tail_log *log, struct tail_file *f)
     uint64_t unread = f->size > f->at.offset ? f->size - f->at.offset : 0;
 
     if (log->frame.multi) { /* what pends can no longer be read again */
-        docker_multi_cut(log->frame.multi, ~0u);
-        docker_multi_uproot(log->frame.multi);
+        tail_multi_cut(log->frame.multi, ~0u);
+        tail_multi_uproot(log->frame.multi);
     }
 
     log_warn("a log file was truncated or replaced in place, read from its beginning",
@@ -288,15 +288,15 @@ static bool run_is_over(const struct tail_log *log)
  * nothing would be left if we were killed now. false: the intake is full. */
 static bool end_events(struct tail_log *log)
 {
-    struct docker_multi *m = log->frame.multi;
+    struct tail_multi *m = log->frame.multi;
     unsigned ended = 0;
 
     if (log->silent)
-        ended = docker_multi_silent(m, log->shared->now_ms, TAIL_SILENCE_MS);
+        ended = tail_multi_silent(m, log->shared->now_ms, TAIL_SILENCE_MS);
     log->silent = false;
     for (const struct tail_file *f = log->files; f; f = f->next)
         if (f->removed && f->complete)
-            ended |= docker_multi_pending_in(m, f->at.source);
+            ended |= tail_multi_pending_in(m, f->at.source);
     return docker_frame_cut(&log->frame, ended);
 }
 
@@ -354,8 +354,8 @@ enum tail_turn tail_reading_turn(struct tail_log *log, size_t *n)
     turn = turn_over_files(log, n);
     log->shared->join_bytes += docker_frame_bytes(&log->frame) - join_bytes;
     if (log->frame.multi) {
-        docker_multi_silent(log->frame.multi, log->shared->now_ms, 0); /* since when they wait */
-        log->shared->lines_wait |= docker_multi_pending(log->frame.multi) != 0;
+        tail_multi_silent(log->frame.multi, log->shared->now_ms, 0); /* since when they wait */
+        log->shared->lines_wait |= tail_multi_pending(log->frame.multi) != 0;
     }
     if (log->shared->join_bytes > TAIL_MAX_JOIN_BYTES)
         limit_join_memory(log);
@@ -439,12 +439,12 @@ void tail_reading_silence(struct tail_shared *s)
 {
     s->lines_wait = false;
     for (struct tail_log *log = s->all; log; log = log->next_all) {
-        struct docker_multi *m = log->frame.multi;
+        struct tail_multi *m = log->frame.multi;
 
-        if (!m || !log->followed || !(log->rewound || docker_multi_pending(m)))
+        if (!m || !log->followed || !(log->rewound || tail_multi_pending(m)))
             continue;
         s->lines_wait = true;
-        if (!log->rewound && !docker_multi_silent(m, s->now_ms, TAIL_SILENCE_MS))
+        if (!log->rewound && !tail_multi_silent(m, s->now_ms, TAIL_SILENCE_MS))
             continue;
         log->silent = true;
         for (struct tail_file *f = log->files; f; f = f->next)

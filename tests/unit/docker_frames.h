@@ -101,7 +101,7 @@ static inline void frames_begin(struct frames_life *l, const struct frames_files
     l->at[1].source = 2;
     l->frame.emit = frames_keep;
     if (f->rule)
-        l->frame.multi = docker_multi_create(f->rule);
+        l->frame.multi = tail_multi_create(f->rule);
 }
 
 /* Gives all back but what was kept. */
@@ -109,7 +109,7 @@ static inline struct frames frames_end(struct frames_life *l)
 {
     docker_frame_forget(&l->frame);
     ASSERT(docker_frame_bytes(&l->frame) == 0);
-    docker_multi_free(l->frame.multi);
+    tail_multi_free(l->frame.multi);
     return l->kept;
 }
 

@@ -1,6 +1,6 @@
 /* Events of several lines: the fuzz target's seeds as they come in life, positions, cuts, ceilings.
  */
-#include "tests/unit/docker_multi_lines.h"
+#include "tests/unit/multi_lines.h"
 
 #include "parsers/document.h"
 
@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#define SEEDS "tests/fuzz/seeds/docker_multi/*"
+#define SEEDS "tests/fuzz/seeds/tail_multi/*"
 
 static struct strbuf read_file(const char *path)
 {
@@ -124,8 +124,8 @@ static void test_another_rule_loses_nothing(void **state)
     assert_int_equal(l.kept.n, 0);
     l.at[0] = docker_frame_resume(&l.frame, &l.at[0], &(unsigned){0});
     docker_frame_forget(&l.frame);
-    docker_multi_free(l.frame.multi);
-    l.frame.multi = docker_multi_create(&none);
+    tail_multi_free(l.frame.multi);
+    l.frame.multi = tail_multi_create(&none);
     assert_true(docker_frame_run(&l.frame, &l.at[0], strbuf_bytes(&b), false));
     assert_int_equal(l.kept.n, 2);
     assert_text(&l.kept, 0, "head");

@@ -1,6 +1,6 @@
 /* Lines of events: framing them in life, with refusals, restarts, a rotation and silence that cuts,
  * gives what framing them at one go gives, with the same cuts. */
-#include "tests/unit/docker_multi_lines.h"
+#include "tests/unit/multi_lines.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

@@ -1,4 +1,4 @@
-#include "agent/inputs/docker_multi.h"
+#include "agent/inputs/tail_multi.h"
 
 #include "agent/base/hash.h"
 #include "parsers/document.h"
@@ -31,32 +31,32 @@ struct pending {
     uint64_t since_ms;    /* of that look */
 };
 
-struct docker_multi {
+struct tail_multi {
     struct multiline_rule rule;
     struct pending streams[DOCKER_STREAMS];
     struct unit *queue, *queue_last; /* complete and not handed on, in their order */
     size_t bytes;
 };
 
-struct docker_multi *docker_multi_create(const struct multiline_rule *rule)
+struct tail_multi *tail_multi_create(const struct multiline_rule *rule)
 {
-    struct docker_multi *m = base_calloc(1, sizeof *m);
+    struct tail_multi *m = base_calloc(1, sizeof *m);
 
     m->rule = *rule;
     return m;
 }
 
-void docker_multi_free(struct docker_multi *m)
+void tail_multi_free(struct tail_multi *m)
 {
     if (!m)
         return;
-    docker_multi_forget(m);
+    tail_multi_forget(m);
     free(m);
 }
 
 /* ---- units ---- */
 
-static void give_back(struct docker_multi *m, struct unit *u)
+static void give_back(struct tail_multi *m, struct unit *u)
 {
     m->bytes -= u->cap + u->attrs_cap;
     free(u->text);
@@ -64,7 +64,7 @@ static void give_back(struct docker_multi *m, struct unit *u)
     *u = (struct unit){0};
 }
 
-static char *grow(struct docker_multi *m, char *p, size_t *cap, size_t n)
+static char *grow(struct tail_multi *m, char *p, size_t *cap, size_t n)
 {
     size_t wanted = MAX(n, MAX(*cap + *cap / 2, (size_t)256));
 
@@ -75,7 +75,7 @@ static char *grow(struct docker_multi *m, char *p, size_t *cap, size_t n)
     return base_realloc(p, wanted);
 }
 
-static void add_text(struct docker_multi *m, struct unit *u, struct bytes text)
+static void add_text(struct tail_multi *m, struct unit *u, struct bytes text)
 {
     if (text.n == 0)
         return;
@@ -93,7 +93,7 @@ static void note_time(struct unit *u, const struct docker_framed *r)
 }
 
 /* u becomes the record r; its buffers are used again. */
-static void begin(struct docker_multi *m, struct unit *u, const struct docker_framed *r)
+static void begin(struct tail_multi *m, struct unit *u, const struct docker_framed *r)
 {
     u->first = *r;
     u->first.members = NULL;
@@ -112,7 +112,7 @@ static void begin(struct docker_multi *m, struct unit *u, const struct docker_fr
     note_time(u, r);
 }
 
-static void append(struct docker_multi *m, struct unit *u, const struct docker_framed *r)
+static void append(struct tail_multi *m, struct unit *u, const struct docker_framed *r)
 {
     uint32_t hash = htole32(r->hash);
 
@@ -138,7 +138,7 @@ static struct docker_framed framed(const struct unit *u)
 
 /* ---- handing on ---- */
 
-static void push(struct docker_multi *m, const struct unit *u)
+static void push(struct tail_multi *m, const struct unit *u)
 {
     struct unit *last = base_alloc(sizeof *last);
 
@@ -151,7 +151,7 @@ static void push(struct docker_multi *m, const struct unit *u)
     m->queue_last = last;
 }
 
-bool docker_multi_drain(struct docker_multi *m, docker_emit_fn *emit, void *arg)
+bool tail_multi_drain(struct tail_multi *m, docker_emit_fn *emit, void *arg)
 {
     while (m->queue) {
         struct unit *u = m->queue;
@@ -166,13 +166,13 @@ bool docker_multi_drain(struct docker_multi *m, docker_emit_fn *emit, void *arg)
     return true;
 }
 
-bool docker_multi_is_full(const struct docker_multi *m)
+bool tail_multi_is_full(const struct tail_multi *m)
 {
     return m->queue != NULL;
 }
 
 /* r is complete as it stands. */
-static void hand_on(struct docker_multi *m, const struct docker_framed *r, docker_emit_fn *emit,
+static void hand_on(struct tail_multi *m, const struct docker_framed *r, docker_emit_fn *emit,
                     void *arg)
 {
     struct unit u = {0};
@@ -184,7 +184,7 @@ static void hand_on(struct docker_multi *m, const struct docker_framed *r, docke
 }
 
 /* What is pending in p, if anything, is complete. */
-static void end(struct docker_multi *m, struct pending *p, docker_emit_fn *emit, void *arg)
+static void end(struct tail_multi *m, struct pending *p, docker_emit_fn *emit, void *arg)
 {
     struct docker_framed r;
 
@@ -204,7 +204,7 @@ static void end(struct docker_multi *m, struct pending *p, docker_emit_fn *emit,
 /* ---- lines ---- */
 
 /* An object is an event: nothing continues it. The operator's own pattern may see it otherwise. */
-static bool is_object(const struct docker_multi *m, struct bytes text)
+static bool is_object(const struct tail_multi *m, struct bytes text)
 {
     return m->rule.languages && !m->rule.starts && text.n >= 2 && text.p[0] == '{' &&
            text.p[text.n - 1] == '}';
@@ -224,8 +224,8 @@ static bool fits(const struct unit *u, struct bytes text)
     return u->lines < MULTILINE_MAX_LINES && u->n + 2 + text.n <= MULTILINE_MAX_BYTES;
 }
 
-void docker_multi_take(struct docker_multi *m, const struct docker_framed *r, docker_emit_fn *emit,
-                       void *arg)
+void tail_multi_take(struct tail_multi *m, const struct docker_framed *r, docker_emit_fn *emit,
+                     void *arg)
 {
     struct pending *p = &m->streams[r->stream];
     bool escaped = (r->text_flags & JSON_VALUE_ESCAPED) != 0, was_open = p->state.open;
@@ -252,7 +252,7 @@ void docker_multi_take(struct docker_multi *m, const struct docker_framed *r, do
     p->grown++;
 }
 
-void docker_multi_cut(struct docker_multi *m, unsigned streams)
+void tail_multi_cut(struct tail_multi *m, unsigned streams)
 {
     for (size_t i = 0; i < DOCKER_STREAMS; i++) {
         struct pending *p = &m->streams[i];
@@ -266,18 +266,18 @@ void docker_multi_cut(struct docker_multi *m, unsigned streams)
     }
 }
 
-void docker_multi_set_rule(struct docker_multi *m, const struct multiline_rule *rule)
+void tail_multi_set_rule(struct tail_multi *m, const struct multiline_rule *rule)
 {
     if (rule->languages == m->rule.languages && rule->starts == m->rule.starts &&
         rule->pattern == m->rule.pattern)
         return;
-    docker_multi_cut(m, ~0u);
+    tail_multi_cut(m, ~0u);
     m->rule = *rule;
 }
 
 /* ---- what waits ---- */
 
-const struct docker_framed *docker_multi_first(const struct docker_multi *m, size_t stream)
+const struct docker_framed *tail_multi_first(const struct tail_multi *m, size_t stream)
 {
     const struct pending *p = &m->streams[stream];
 
@@ -287,7 +287,7 @@ const struct docker_framed *docker_multi_first(const struct docker_multi *m, siz
     return p->state.open && !p->unit.rootless ? &p->unit.first : NULL;
 }
 
-unsigned docker_multi_silent(struct docker_multi *m, uint64_t now_ms, uint64_t quiet_ms)
+unsigned tail_multi_silent(struct tail_multi *m, uint64_t now_ms, uint64_t quiet_ms)
 {
     unsigned silent = 0;
 
@@ -304,7 +304,7 @@ unsigned docker_multi_silent(struct docker_multi *m, uint64_t now_ms, uint64_t q
     return silent;
 }
 
-unsigned docker_multi_pending(const struct docker_multi *m)
+unsigned tail_multi_pending(const struct tail_multi *m)
 {
     unsigned pending = 0;
 
@@ -313,7 +313,7 @@ unsigned docker_multi_pending(const struct docker_multi *m)
     return pending;
 }
 
-unsigned docker_multi_pending_in(const struct docker_multi *m, uint64_t source)
+unsigned tail_multi_pending_in(const struct tail_multi *m, uint64_t source)
 {
     unsigned pending = 0;
 
@@ -325,7 +325,7 @@ unsigned docker_multi_pending_in(const struct docker_multi *m, uint64_t source)
     return pending;
 }
 
-void docker_multi_uproot(struct docker_multi *m)
+void tail_multi_uproot(struct tail_multi *m)
 {
     for (struct unit *u = m->queue; u; u = u->next)
         u->rootless = true;
@@ -333,7 +333,7 @@ void docker_multi_uproot(struct docker_multi *m)
         m->streams[i].unit.rootless = true;
 }
 
-void docker_multi_forget(struct docker_multi *m)
+void tail_multi_forget(struct tail_multi *m)
 {
     while (m->queue) {
         struct unit *u = m->queue;
@@ -348,7 +348,7 @@ void docker_multi_forget(struct docker_multi *m)
     }
 }
 
-size_t docker_multi_bytes(const struct docker_multi *m)
+size_t tail_multi_bytes(const struct tail_multi *m)
 {
     return m->bytes;
 }

@@ -1,12 +1,12 @@
 /*
- * docker_multi: puts the lines of one event together (parsers/multiline.h says which), between
+ * tail_multi: puts the lines of one event together (parsers/multiline.h says which), between
  * framing and the intake. Knows no files and no clocks.
  *
  * A record waits until a line of its stream begins the next one. Everything that happens to it is a
- * function of the stream's bytes, but for one thing: when its stream is silent, docker_multi_cut
+ * function of the stream's bytes, but for one thing: when its stream is silent, tail_multi_cut
  * ends it. So that `_id`s last all the same:
  *
- *   where a record of each stream that was not handed on begins (docker_multi_first) is a position:
+ *   where a record of each stream that was not handed on begins (tail_multi_first) is a position:
  *   framed anew from there with nothing pending, the lines make the same records again. What a cut
  *   has ended lies before it, and the line behind the cut begins a record, now and after every
  *   restart;
@@ -19,50 +19,50 @@
  * Nothing is refused half-way: a line goes in whole, and what cannot be handed on waits in a queue.
  * One thread.
  */
-#ifndef BARGE_DOCKER_MULTI_H
-#define BARGE_DOCKER_MULTI_H
+#ifndef BARGE_TAIL_MULTI_H
+#define BARGE_TAIL_MULTI_H
 
 #include "agent/inputs/docker_join.h"
 #include "parsers/multiline.h"
 
-struct docker_multi;
+struct tail_multi;
 
 /* rule is copied; with neither languages nor pattern every line is a record of its own. Owned. */
-struct docker_multi *docker_multi_create(const struct multiline_rule *rule);
-void docker_multi_free(struct docker_multi *m);
+struct tail_multi *tail_multi_create(const struct multiline_rule *rule);
+void tail_multi_free(struct tail_multi *m);
 /* Another rule from now on: what is pending under the old one is cut. */
-void docker_multi_set_rule(struct docker_multi *m, const struct multiline_rule *rule);
+void tail_multi_set_rule(struct tail_multi *m, const struct multiline_rule *rule);
 
 /* The next record of the container: a line, its pieces joined. */
-void docker_multi_take(struct docker_multi *m, const struct docker_framed *r, docker_emit_fn *emit,
-                       void *arg);
+void tail_multi_take(struct tail_multi *m, const struct docker_framed *r, docker_emit_fn *emit,
+                     void *arg);
 
 /* Hands on what is complete. false: emit refused, call again before anything else is taken. */
-bool docker_multi_drain(struct docker_multi *m, docker_emit_fn *emit, void *arg);
+bool tail_multi_drain(struct tail_multi *m, docker_emit_fn *emit, void *arg);
 /* Whether something complete is not handed on. */
-bool docker_multi_is_full(const struct docker_multi *m);
+bool tail_multi_is_full(const struct tail_multi *m);
 
 /* What is pending in these streams (bits by enum stream) is complete, by no word of the bytes. */
-void docker_multi_cut(struct docker_multi *m, unsigned streams);
+void tail_multi_cut(struct tail_multi *m, unsigned streams);
 
 /* The first record of this stream that was not handed on, NULL when there is none: its source,
  * position and time are set. */
-const struct docker_framed *docker_multi_first(const struct docker_multi *m, size_t stream);
+const struct docker_framed *tail_multi_first(const struct tail_multi *m, size_t stream);
 
 /* Which streams (bits) have a pending record that has not grown for quiet_ms. By the caller's
  * monotonic clock; to be asked after each reading. */
-unsigned docker_multi_silent(struct docker_multi *m, uint64_t now_ms, uint64_t quiet_ms);
+unsigned tail_multi_silent(struct tail_multi *m, uint64_t now_ms, uint64_t quiet_ms);
 /* Which streams have a pending record, and which one that began in this file. */
-unsigned docker_multi_pending(const struct docker_multi *m);
-unsigned docker_multi_pending_in(const struct docker_multi *m, uint64_t source);
+unsigned tail_multi_pending(const struct tail_multi *m);
+unsigned tail_multi_pending_in(const struct tail_multi *m, uint64_t source);
 
 /* Nothing that waits can be read again: it began in a file that was truncated. */
-void docker_multi_uproot(struct docker_multi *m);
+void tail_multi_uproot(struct tail_multi *m);
 
 /* Forgets what waits, and gives the memory back. */
-void docker_multi_forget(struct docker_multi *m);
+void tail_multi_forget(struct tail_multi *m);
 
 /* Memory held. */
-size_t docker_multi_bytes(const struct docker_multi *m);
+size_t tail_multi_bytes(const struct tail_multi *m);
 
 #endif

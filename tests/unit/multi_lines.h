@@ -2,8 +2,8 @@
  * Docker's log of lines that are written down shortly: the first byte of a line says how it came,
  * the rest is its text.
  */
-#ifndef BARGE_TEST_DOCKER_MULTI_LINES_H
-#define BARGE_TEST_DOCKER_MULTI_LINES_H
+#ifndef BARGE_TEST_MULTI_LINES_H
+#define BARGE_TEST_MULTI_LINES_H
 
 #include "tests/unit/docker_frames.h"
 
