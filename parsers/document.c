@@ -218,6 +218,8 @@ static struct bytes without_line_end(struct bytes s, uint8_t form)
         s.n -= escape_at_end(s, 'r');
         return s;
     }
+    if (form == TEXT_LINE)
+        return s;
     if (s.n && s.p[s.n - 1] == '\n')
         s.n--;
     if (s.n && s.p[s.n - 1] == '\r')

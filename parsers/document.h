@@ -25,11 +25,14 @@ struct format; /* format.h */
  * the format. Raw bytes, not JSON. */
 struct origin_facts {
     struct bytes container_id, container_name, image_name;
-    struct bytes host_name;      /* overrides the agent's own (GELF senders that are not Docker) */
-    struct bytes service_label;  /* label barge.service: before all others */
-    struct bytes service_guess;  /* swarm, Kubernetes, compose label, container name without replica
-                                    number, image: behind the record's own */
-    struct bytes file_path;      /* log.file.path */
+    struct bytes host_name;     /* overrides the agent's own (GELF senders that are not Docker) */
+    struct bytes service_label; /* label barge.service: before all others */
+    struct bytes service_guess; /* swarm, Kubernetes, compose label, container name without replica
+                                   number, image: behind the record's own */
+    struct bytes file_path;     /* log.file.path */
+    struct {
+        struct bytes namespace, pod, uid, container, node;
+    } kubernetes;
     const struct format *format; /* how its messages are read, or NULL: JSON or text, as it comes;
                                     outlives the origin */
 };
@@ -57,12 +60,14 @@ enum {
     TAG_DOCKER_LINE_INVALID = 4,
     TAG_UTF8_REPAIRED = 8, /* set by the encoder, or by inputs */
     TAG_GELF_JOINED = 16,
-    TAG_PARSE_FAILED = 32 /* set by the encoder: not in the origin's format */
+    TAG_PARSE_FAILED = 32, /* set by the encoder: not in the origin's format */
+    TAG_CRI_LINE_INVALID = 64
 };
 
 enum text_form {
     TEXT_ESCAPED, /* the inside of a JSON string, validated by json_string_end */
-    TEXT_RAW      /* bytes */
+    TEXT_RAW,     /* bytes */
+    TEXT_LINE     /* bytes from which the line end was taken already */
 };
 
 struct record {

@@ -6,9 +6,9 @@
 /* The members of a document that are not the message's: what is the same from record to record is
  * kept ready. */
 
-const struct bytes encoder_tag_names[6] = {
-    {"truncated", 9},      {"json_invalid", 12}, {"docker_line_invalid", 19},
-    {"utf8_repaired", 13}, {"gelf_joined", 11},  {"parse_failed", 12}};
+const struct bytes encoder_tag_names[7] = {
+    {"truncated", 9},    {"json_invalid", 12}, {"docker_line_invalid", 19}, {"utf8_repaired", 13},
+    {"gelf_joined", 11}, {"parse_failed", 12}, {"cri_line_invalid", 16}};
 
 struct bytes encoder_stream_name(uint8_t stream)
 {
@@ -85,6 +85,11 @@ char *encoder_put_ours(const struct encoder *enc, const struct record *r, struct
             to = put_bytes(to, labels);
             *to++ = '}';
         }
+        *to++ = '}';
+    }
+    if (r->origin && r->origin->kubernetes.n) {
+        to = PUT(to, ",\"kubernetes\":{");
+        to = put_bytes(to, r->origin->kubernetes);
         *to++ = '}';
     }
     to = put_bytes(to, r->origin && r->origin->host.n ? r->origin->host : strbuf_bytes(&enc->host));

@@ -528,6 +528,9 @@ static void add_ours(struct builder *b, struct bytes labels)
     if (b->best[TARGET_ERROR_STACK])
         add(b, n, "stack_trace", NODE_STRING, chosen(b, TARGET_ERROR_STACK));
     add_container(b, labels);
+    if (r->origin && r->origin->kubernetes.n)
+        add(b, add(b, b->root, "kubernetes", NODE_OBJECT, BYTES_NONE), "", NODE_MEMBERS,
+            r->origin->kubernetes);
     add_object(b, b->root, "host", "name",
                r->origin && r->origin->host_name.n ? r->origin->host_name
                                                    : strbuf_bytes(&b->enc->host_name));

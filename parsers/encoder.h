@@ -23,8 +23,9 @@
 struct ours {
     struct strbuf attrs;  /* as they came */
     struct strbuf labels; /* `"NAME":"VALUE",…` */
-    struct strbuf text; /* `,"container":{…},"host":{…},"stream":"…","event":{"sequence":` */
-    uint64_t origin;    /* serial */
+    struct strbuf
+        text; /* `,"container":{…},"kubernetes":{…},"host":{…},"stream":"…","event":{"sequence":` */
+    uint64_t origin; /* serial */
     uint8_t stream;
     bool ready;
 };
@@ -136,7 +137,7 @@ enum level encoder_default_level(const struct record *r, const struct key *messa
 /* service.name, as the inside of a string; own: what the record calls its service. */
 struct bytes encoder_service(const struct encoder *enc, const struct record *r, struct bytes own);
 
-extern const struct bytes encoder_tag_names[6]; /* of TAG_…, in the order of their bits */
+extern const struct bytes encoder_tag_names[7]; /* of TAG_…, in the order of their bits */
 struct bytes encoder_stream_name(uint8_t stream);
 char *encoder_put_time(const struct record *r, char *to); /* at most ENCODER_TIME_MAX bytes */
 

@@ -50,6 +50,28 @@ static struct range add_container(struct strbuf *b, const struct origin_facts *f
     return r;
 }
 
+/* `"NAME":` and the object that each of these is in, as Elastic's agents have it. */
+static struct range add_kubernetes(struct strbuf *b, const struct origin_facts *f)
+{
+    struct range r = {b->n, 0};
+    struct bytes pod = f->kubernetes.pod, uid = f->kubernetes.uid;
+
+    if (f->kubernetes.namespace.n)
+        add_string(b, "\"namespace\":", f->kubernetes.namespace, ",");
+    if (pod.n)
+        add_string(b, "\"pod\":{\"name\":", pod, uid.n ? "," : "},");
+    if (uid.n)
+        add_string(b, pod.n ? "\"uid\":" : "\"pod\":{\"uid\":", uid, "},");
+    if (f->kubernetes.container.n)
+        add_string(b, "\"container\":{\"name\":", f->kubernetes.container, "},");
+    if (f->kubernetes.node.n)
+        add_string(b, "\"node\":{\"name\":", f->kubernetes.node, "},");
+    if (b->n > r.begin)
+        b->n--;
+    r.end = b->n;
+    return r;
+}
+
 static atomic_uint_least64_t serials = 1;
 
 struct origin *origin_create(const struct origin_facts *facts)
@@ -58,7 +80,7 @@ struct origin *origin_create(const struct origin_facts *facts)
     struct bytes service = facts->service_label.n ? facts->service_label : facts->service_guess;
     struct strbuf b = {0};
     struct range container = add_container(&b, facts), host = {0, 0};
-    struct range host_name, label, guess, raw, member = {0, 0}, file = {0, 0}, path;
+    struct range host_name, label, guess, raw, member = {0, 0}, file = {0, 0}, path, kubernetes;
 
     if (facts->host_name.n) {
         host.begin = b.n;
@@ -79,6 +101,7 @@ struct origin *origin_create(const struct origin_facts *facts)
         file.end = b.n;
     }
     path = add_inside(&b, facts->file_path);
+    kubernetes = add_kubernetes(&b, facts);
     raw.begin = b.n;
     strbuf_add_bytes(&b, service);
     raw.end = b.n;
@@ -93,6 +116,7 @@ struct origin *origin_create(const struct origin_facts *facts)
     o->service_member = slice(&b, member);
     o->file = slice(&b, file);
     o->file_path = slice(&b, path);
+    o->kubernetes = slice(&b, kubernetes);
     o->service = slice(&b, raw);
     o->format = facts->format;
     o->serial = atomic_fetch_add(&serials, 1);

@@ -17,6 +17,7 @@ struct origin {
     const struct format *format; /* borrowed, or NULL */
     struct bytes file;           /* `"file":{"path":"…"}` of log, or none */
     struct bytes file_path;      /* inside of a string */
+    struct bytes kubernetes;     /* `"namespace":"…","pod":{…},…`, or none */
     uint64_t serial;             /* of this origin alone, never 0 */
     struct bytes service;        /* raw bytes, as origin_service has it */
     size_t bytes;                /* of all the above */

@@ -38,4 +38,18 @@ static inline size_t utf8_length(const char *p, size_t n)
     return 4;
 }
 
+/* n, or what is left of the n bytes at p without the beginning of a character at their end. */
+static inline size_t utf8_cut(const char *p, size_t n)
+{
+    for (size_t back = 1; back < 4 && back <= n; back++) {
+        unsigned char c = (unsigned char)p[n - back];
+
+        if (c < 0x80)
+            break;
+        if (c >= 0xC0)
+            return utf8_length(p + n - back, back) == 0 ? n - back : n;
+    }
+    return n;
+}
+
 #endif

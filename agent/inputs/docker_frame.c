@@ -2,6 +2,7 @@
 
 #include "agent/base/hash.h"
 #include "agent/base/utf8.h"
+#include "parsers/cri_line.h"
 #include "parsers/docker_line.h"
 #include "parsers/document.h"
 #include "parsers/timestamp.h"
@@ -88,7 +89,8 @@ static inline bool eight_digits(const char *p, uint32_t *v)
 
 /* A time in the same second as the last one, with a fraction of one to nine digits: what nearly
  * every line has. */
-static bool parse_fraction(const struct docker_frame *f, struct bytes time, int64_t *ns)
+static inline __attribute__((always_inline)) bool parse_fraction(const struct docker_frame *f,
+                                                                 struct bytes time, int64_t *ns)
 {
     static const int32_t units[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
     int32_t fraction = 0;
@@ -120,8 +122,10 @@ static bool parse_fraction(const struct docker_frame *f, struct bytes time, int6
 
 /* The instant of a record, and its text where it may stand in the document. Senseless: the instant
  * of the good record before it. */
-static void set_time(struct docker_frame *f, const struct docker_frame_at *at, struct bytes time,
-                     struct docker_framed *r)
+static inline __attribute__((always_inline)) void set_time(struct docker_frame *f,
+                                                           const struct docker_frame_at *at,
+                                                           struct bytes time,
+                                                           struct docker_framed *r)
 {
     r->time_known = true;
     r->time_text = time;
@@ -192,6 +196,7 @@ static bool frame_docker(struct framing *now, const struct docker_line *l, struc
         piece.line = line;
         piece.time = l->time;
         piece.ends_line = l->ends_line;
+        piece.marked = false;
         if (!frame_piece(now, &piece))
             return false;
     }
@@ -200,13 +205,51 @@ static bool frame_docker(struct framing *now, const struct docker_line *l, struc
     return true;
 }
 
+/* An entry of a CRI runtime. */
+static __attribute__((noinline)) bool frame_cri(struct framing *now, const struct cri_line *l,
+                                                struct bytes line, unsigned tags)
+{
+    struct docker_frame_at *at = now->at;
+    uint64_t position = at->offset;
+    struct docker_piece piece = {
+        .as = {.text = l->text,
+               .text_form = TEXT_LINE,
+               .stream = l->stream,
+               .tags = tags,
+               .source = at->source,
+               .position = position},
+        .line = line,
+        .time = l->time,
+        .ends_line = !l->partial,
+        .marked = true,
+    };
+
+    _Static_assert(CRI_TIME_TEXT_MAX <= DOCKER_TIME_TEXT_MAX, "a piece's time is kept");
+    set_time(now->frame, at, l->time, &piece.as);
+    if (LIKELY(!l->partial) && LIKELY(!now->frame->join.streams[l->stream].open)) {
+        piece.as.hash = hash_crc32c(0, line.p, line.n);
+        if (!hand_on_now(now, &piece.as))
+            return false;
+    } else if (!was_handed_on(at, l->stream, position) && !frame_piece(now, &piece)) {
+        return false;
+    }
+    at->time_ns = piece.as.time_ns;
+    at->time_known = piece.as.time_known;
+    return true;
+}
+
+static unsigned odd_tag(const struct docker_frame *f)
+{
+    return f->plain ? 0 : f->cri ? TAG_CRI_LINE_INVALID : TAG_DOCKER_LINE_INVALID;
+}
+
 static bool frame_raw(struct framing *now, struct bytes text, uint64_t position, unsigned tags)
 {
     struct docker_framed r = {
         .text = text,
         .text_form = TEXT_RAW,
         .stream = STREAM_NONE,
-        .tags = tags | (now->frame->plain ? 0 : TAG_DOCKER_LINE_INVALID),
+        .tags = tags | odd_tag(now->frame),
         .time_ns = now->at->time_ns,
         .time_known = now->at->time_known,
         .source = now->at->source,
@@ -252,6 +295,27 @@ static bool frame_odd(struct framing *now, struct bytes line, uint64_t position)
     return true;
 }
 
+/* A line of a CRI runtime's log; in Docker's own form where the kubelet had a Docker engine. */
+static bool frame_cri_line(struct framing *now, struct bytes line)
+{
+    struct cri_line entry;
+    struct docker_line l;
+    size_t nuls;
+
+    if (LIKELY(cri_line_parse(line, &entry)))
+        return frame_cri(now, &entry, line, 0);
+    if (docker_line_parse(line, &l))
+        return frame_docker(now, &l, line, now->at->offset);
+    nuls = trailing_nuls(line);
+    if (!frame_raw(now, bytes_of(line.p, line.n - nuls), now->at->offset, 0))
+        return false;
+    if (now->end > now->at->replay_to) {
+        now->frame->skipped_bytes += nuls;
+        now->frame->invalid_lines++;
+    }
+    return true;
+}
+
 /* clean: line is valid UTF-8 without control characters. */
 static bool frame_line(struct docker_frame *f, struct docker_frame_at *at, struct bytes line,
                        bool clean, uint64_t end)
@@ -264,6 +328,8 @@ static bool frame_line(struct docker_frame *f, struct docker_frame_at *at, struc
             return frame_docker(&now, &l, line, at->offset);
     } else if (f->plain) {
         return line.n == 0 || frame_raw(&now, line, at->offset, 0);
+    } else if (f->cri) {
+        return line.n == 0 || frame_cri_line(&now, line);
     } else if (docker_line_parse(line, &l)) {
         return frame_docker(&now, &l, line, at->offset);
     }
@@ -271,21 +337,19 @@ static bool frame_line(struct docker_frame *f, struct docker_frame_at *at, struc
 }
 
 /* The beginning of a line that is too long to be kept. */
-static bool frame_long(struct docker_frame *f, struct docker_frame_at *at, const char *p)
+static __attribute__((noinline)) bool frame_long(struct docker_frame *f, struct docker_frame_at *at,
+                                                 const char *p)
 {
     struct framing now = {.frame = f, .at = at, .end = at->offset + DOCKER_LINE_MAX_BYTES};
-    size_t n = DOCKER_LINE_MAX_BYTES;
+    size_t n = utf8_cut(p, DOCKER_LINE_MAX_BYTES);
+    struct cri_line entry;
 
-    for (size_t back = 1; back < 4; back++) {
-        unsigned char c = (unsigned char)p[n - back];
-
-        if (c < 0x80)
-            break;
-        if (c >= 0xC0) {
-            if (utf8_length(p + n - back, back) == 0)
-                n -= back;
-            break;
-        }
+    if (f->cri && cri_line_parse(bytes_of(p, n), &entry)) {
+        if (!frame_cri(&now, &entry, bytes_of(p, n), TAG_TRUNCATED))
+            return false;
+        if (now.end > at->replay_to)
+            f->skipped_bytes += DOCKER_LINE_MAX_BYTES - n;
+        return true;
     }
     if (!frame_raw(&now, bytes_of(p, n), at->offset, TAG_TRUNCATED))
         return false;

@@ -1,10 +1,12 @@
 /*
- * docker_frame: the bytes of a json-file log into records: lines, pieces joined, and whatever else
- * may stand in such a file after a torn write or a power cut. Knows no files and no clocks: what it
- * makes is a function of the bytes, so that a restart, a rename or a compressed copy gives the same
- * records again.
+ * docker_frame: the bytes of a container's log into records: lines, pieces joined, and whatever
+ * else may stand in such a file after a torn write or a power cut. Knows no files and no clocks:
+ * what it makes is a function of the bytes, so that a restart, a rename or a compressed copy gives
+ * the same records again.
  *
- * Odd input: NULs at the beginning of a line are skipped and counted. A line that is not Docker's
+ * Docker's own lines, entries of a CRI runtime, or plain text.
+ *
+ * Odd input: NULs at the beginning of a line are skipped and counted. A line in another form
  * is shipped as it stands, tagged; when another Docker record begins in it, that one is a record of
  * its own. Of a line longer than DOCKER_LINE_MAX_BYTES the beginning is shipped, tagged, and the
  * rest skipped and counted. Empty lines are nothing. One thread.
@@ -56,6 +58,7 @@ struct docker_frame {
     void *arg;
     bool plain; /* lines of text, each of them a record as it stands; then without
                    work */
+    bool cri;   /* entries of a CRI runtime (parsers/cri_line.h); then without work */
     struct docker_line_work *work; /* borrowed, of all framings of a thread; NULL: messages are not
                                       cut on the way */
     /* The second of the last time that was parsed: most lines fall into the same one. */

@@ -1,6 +1,7 @@
 #include "agent/inputs/docker_join.h"
 
 #include "agent/base/hash.h"
+#include "agent/base/utf8.h"
 #include "parsers/document.h"
 #include "parsers/json.h"
 
@@ -59,7 +60,8 @@ static void append(struct docker_join *j, struct docker_joining *s, struct bytes
     if (s->truncated)
         return;
     if (text.n > room) {
-        text.n = docker_join_cut(text, room);
+        text.n = s->first.text_form == TEXT_ESCAPED ? docker_join_cut(text, room)
+                                                    : utf8_cut(text.p, room);
         s->truncated = true;
     }
     if (s->n + text.n > s->cap) {
@@ -92,6 +94,7 @@ static void open_stream(struct docker_join *j, struct docker_joining *s,
     s->serial = serial;
     s->first = piece->as;
     s->first.hash = hash_crc32c(0, piece->line.p, piece->line.n);
+    ASSERT(piece->time.n <= sizeof s->time_text);
     s->time_n = piece->time.n;
     memcpy(s->time_text, piece->time.p, piece->time.n);
     if (piece->as.attrs.n) {
@@ -121,6 +124,8 @@ static bool may_continue(const struct docker_piece *piece)
 {
     struct bytes text = piece->as.text;
 
+    if (piece->marked)
+        return !piece->ends_line;
     if (LIKELY(piece->ends_line) || text.n < DOCKER_PIECE_BYTES)
         return false;
     if (piece->time.n == 0 || piece->time.n > DOCKER_TIME_TEXT_MAX)
@@ -138,12 +143,14 @@ static enum docker_joined continue_stream(struct docker_join *j, struct docker_j
     size_t n = s->n;
     uint32_t hash = s->first.hash;
     uint8_t flags = s->first.text_flags;
+    unsigned tags = s->first.tags;
     bool truncated = s->truncated;
     struct docker_framed r;
 
     append(j, s, piece->as.text);
     s->first.hash = hash_crc32c(hash, piece->line.p, piece->line.n);
     s->first.text_flags |= piece->as.text_flags;
+    s->first.tags |= piece->as.tags;
     if (may_continue(piece))
         return DOCKER_JOIN_WAITS;
     r = joined(s);
@@ -151,6 +158,7 @@ static enum docker_joined continue_stream(struct docker_join *j, struct docker_j
         s->n = n;
         s->first.hash = hash;
         s->first.text_flags = flags;
+        s->first.tags = tags;
         s->truncated = truncated;
         return DOCKER_JOIN_FULL;
     }
@@ -165,7 +173,7 @@ enum docker_joined docker_join_add(struct docker_join *j, const struct docker_pi
     struct docker_framed r;
 
     if (UNLIKELY(s->open)) {
-        if (bytes_equal(piece->time, bytes_of(s->time_text, s->time_n)))
+        if (piece->marked || bytes_equal(piece->time, bytes_of(s->time_text, s->time_n)))
             return continue_stream(j, s, piece, emit, arg);
         r = joined(s);
         if (!emit(arg, &r))

@@ -7,6 +7,9 @@
  * 16,384 bytes or more (more: each byte of a character that was cut has become a three-byte U+FFFD)
  * and both have the same `time` text. Otherwise it is complete as it stands.
  *
+ * A CRI runtime marks what is a piece, so there the mark counts and nothing else: what is marked is
+ * continued by the next record of its stream, whatever its length and time.
+ *
  * The result depends on the records alone, never on when they were seen: `_id`s hang on it. Records
  * of stdout and stderr interleave; each stream has its own unfinished record. One thread.
  */
@@ -70,6 +73,7 @@ struct docker_piece {
     struct bytes line;       /* what the hash runs over */
     struct bytes time;       /* the raw time text, to be compared */
     bool ends_line;
+    bool marked; /* ends_line is the runtime's own word: no other rule counts */
 };
 
 enum docker_joined {

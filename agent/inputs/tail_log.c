@@ -19,7 +19,7 @@ void tail_log_init(struct tail_log *log, struct tail_shared *s)
     log->followed = true;
     log->finished_ns = INT64_MIN;
     log->frame.arg = log;
-    log->frame.work = log->frame.plain ? NULL : s->work;
+    log->frame.work = log->frame.plain || log->frame.cri ? NULL : s->work;
     s->attention = s->changed = true;
     log->next_all = s->all;
     s->all = log;

@@ -71,6 +71,7 @@ struct frames_files {
     struct bytes file;
     size_t second;
     const struct multiline_rule *rule; /* NULL: none */
+    bool cri;
 };
 
 /* Where silence ended what was pending. */
@@ -100,6 +101,7 @@ static inline void frames_begin(struct frames_life *l, const struct frames_files
     l->at[0].source = 1;
     l->at[1].source = 2;
     l->frame.emit = frames_keep;
+    l->frame.cri = f->cri;
     if (f->rule)
         l->frame.multi = tail_multi_create(f->rule);
 }

@@ -248,6 +248,43 @@ static void test_order(void **state)
     origin_free(o);
 }
 
+/* A pod's record, either way; a carriage return that the runtime has left in the text stays. */
+static void test_kubernetes(void **state)
+{
+    static struct field_pair no_such[] = {{(char *)"not_there", (char *)"nor_there"}, {0}};
+    struct origin_facts facts = {.kubernetes = {.namespace = BYTES_LITERAL("shop"),
+                                                .pod = BYTES_LITERAL("db-0"),
+                                                .uid = BYTES_LITERAL("4b5c"),
+                                                .container = BYTES_LITERAL("postgres"),
+                                                .node = BYTES_LITERAL("n\"1")}};
+    struct origin *o = origin_create(&facts);
+    struct record r = {.origin = o,
+                       .text = BYTES_LITERAL("up\r"),
+                       .text_form = TEXT_LINE,
+                       .severity = -1,
+                       .tags = TAG_CRI_LINE_INVALID};
+
+    (void)state;
+    for (int slow = 0; slow < 2; slow++) {
+        struct enrich_settings settings = defaults();
+        struct encoder *enc;
+        struct error e;
+
+        if (slow)
+            settings.rename = no_such;
+        enc = encoder_create(&settings, BYTES_LITERAL("h"), &e);
+        assert_non_null(enc);
+        assert_string_equal(
+            encode(enc, &r),
+            "{\"@timestamp\":\"1970-01-01T00:00:00Z\",\"message\":\"up\\r\",\"kubernetes\":{"
+            "\"namespace\":\"shop\",\"pod\":{\"name\":\"db-0\",\"uid\":\"4b5c\"},\"container\":{"
+            "\"name\":\"postgres\"},\"node\":{\"name\":\"n\\\"1\"}},\"host\":{\"name\":\"h\"},"
+            "\"event\":{\"sequence\":0},\"tags\":[\"cri_line_invalid\"]}");
+        encoder_free(enc);
+    }
+    origin_free(o);
+}
+
 static void test_invalid_utf8(void **state)
 {
     struct encoder *enc = new_encoder();
@@ -390,10 +427,11 @@ static void test_bad_settings(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cases),           cmocka_unit_test(test_corpus),
-        cmocka_unit_test(test_order),           cmocka_unit_test(test_invalid_utf8),
-        cmocka_unit_test(test_all_tags),        cmocka_unit_test(test_too_much),
-        cmocka_unit_test(test_too_many_extras), cmocka_unit_test(test_bad_settings),
+        cmocka_unit_test(test_cases),        cmocka_unit_test(test_corpus),
+        cmocka_unit_test(test_order),        cmocka_unit_test(test_kubernetes),
+        cmocka_unit_test(test_invalid_utf8), cmocka_unit_test(test_all_tags),
+        cmocka_unit_test(test_too_much),     cmocka_unit_test(test_too_many_extras),
+        cmocka_unit_test(test_bad_settings),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -98,9 +98,16 @@ static void test_rendered(void **state)
     assert_int_equal(o->host.n, 0);
     origin_free(o);
 
+    f = (struct origin_facts){
+        .kubernetes = {.uid = BYTES_LITERAL("u"), .node = BYTES_LITERAL("n")}};
+    o = origin_create(&f);
+    assert_bytes(o->kubernetes, "\"pod\":{\"uid\":\"u\"},\"node\":{\"name\":\"n\"}");
+    origin_free(o);
+
     f = (struct origin_facts){.container_id = BYTES_NONE};
     o = origin_create(&f);
     assert_int_equal(o->container.n, 0);
+    assert_int_equal(o->kubernetes.n, 0);
     assert_int_equal(origin_service(o).n, 0);
     origin_free(o);
     origin_free(NULL);
