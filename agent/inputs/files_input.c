@@ -5,38 +5,55 @@
 
 #include "agent/base/hash.h"
 #include "agent/base/io.h"
-#include "agent/inputs/files_folders.h"
+#include "agent/inputs/files_log.h"
+#include "agent/inputs/files_name.h"
+#include "agent/inputs/tail_tree.h"
 #include "agent/inputs/tail_turns.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
 
+#define MAX_HELD_BYTES (1ull << 30) /* unread, of removed files */
+
 struct files_input {
     struct tail_turns turns;
     struct files_rule *rules;
     size_t n_rules;
-    struct files_folders *folders;
+    struct tail_tree_pattern *patterns;
+    size_t n_patterns;
+    struct tail_tree *tree;
 };
 
-/* ---- folders ---- */
+/* ---- logs ---- */
 
-static void visit(void *arg)
+static bool is_excluded(const void *rule, const char *folder, const char *name)
 {
-    files_folders_visit(arg);
+    return files_log_is_excluded(rule, bytes_str(folder), name);
 }
 
-static void tick(void *arg)
+static struct tail_tree_log *create_log(void *arg, const void *rule,
+                                        const struct tail_tree_link *link, const char *folder,
+                                        const char *stem)
 {
-    files_folders_tick(arg);
+    struct files_input *d = arg;
+
+    ASSERT(!link);
+    return &files_log_create(&d->turns.shared, rule, folder, stem)->in;
 }
 
-static bool polls(void *arg)
+static void free_log(struct tail_tree_log *l)
 {
-    return files_folders_polls(arg);
+    files_log_free(files_log_of(&l->log));
 }
 
-static const struct tail_folders folders = {
-    .visit = visit, .tick = tick, .polls = polls, .idle_ms = 5000};
+static const struct tail_tree_use use = {
+    .id = TAIL_ID_PATH,
+    .polling = "cannot use inotify, polling log files instead",
+    .parse = files_name_parse,
+    .is_excluded = is_excluded,
+    .create = create_log,
+    .free = free_log,
+};
 
 /* ---- life ---- */
 
@@ -50,6 +67,14 @@ static uint64_t boot_name(void)
     if (fd >= 0)
         io_close(fd);
     return hash_64(0, id, n > 0 ? (size_t)n : 0) | 1;
+}
+
+static void add_patterns(struct files_input *d, const struct files_rule *r)
+{
+    for (char *const *p = r->settings->paths; *p; p++) {
+        d->patterns = base_realloc(d->patterns, (d->n_patterns + 1) * sizeof *d->patterns);
+        d->patterns[d->n_patterns++] = (struct tail_tree_pattern){.path = *p, .rule = r};
+    }
 }
 
 static int make_rules(struct files_input *d, struct file_rule *const *rules, struct error *e)
@@ -66,6 +91,7 @@ static int make_rules(struct files_input *d, struct file_rule *const *rules, str
         r->settings = rules[d->n_rules];
         if (format_create(&r->settings->parser, &r->format, &why) < 0)
             return error_set(e, "inputs.files[%zu].%s", d->n_rules, why.text);
+        add_patterns(d, r);
     }
     return 0;
 }
@@ -74,6 +100,7 @@ static void free_rules(struct files_input *d)
 {
     for (size_t i = 0; i < d->n_rules; i++)
         format_free(d->rules[i].format);
+    free(d->patterns);
     free(d->rules);
 }
 
@@ -99,9 +126,10 @@ struct files_input *files_input_start(struct file_rule *const *rules, struct loo
     }
     tail_turns_init(&d->turns, &files_log_kind, in, loop);
     s->boot = boot_name();
-    s->max_held_bytes = FILES_MAX_HELD_BYTES;
-    d->folders = files_folders_start(s, d->rules, d->n_rules, loop, tail_turns_changed, &d->turns);
-    tail_turns_begin(&d->turns, &folders, d->folders);
+    s->max_held_bytes = MAX_HELD_BYTES;
+    d->tree = tail_tree_start(s, &use, d, d->patterns, d->n_patterns, loop, tail_turns_changed,
+                              &d->turns);
+    tail_turns_begin(&d->turns, &tail_tree_folders, d->tree);
     return d;
 }
 
@@ -109,7 +137,7 @@ void files_input_stop(struct files_input *d)
 {
     if (!d)
         return;
-    files_folders_stop(d->folders);
+    tail_tree_stop(d->tree);
     tail_turns_fini(&d->turns);
     free_rules(d);
     free(d);
@@ -134,5 +162,5 @@ void files_input_committed(struct files_input *d)
 
 size_t files_input_fixed(const char *pattern)
 {
-    return files_folders_fixed(pattern);
+    return tail_tree_fixed(pattern);
 }

@@ -13,11 +13,11 @@
 static bool emit(void *arg, const struct docker_framed *f)
 {
     struct files_log *l = files_log_of(arg);
-    struct tail_file *from = l->log.reading;
+    struct tail_file *from = l->in.log.reading;
     /* The last change of the file is later than the line, and nearer to it than now when the line
      * is an old one. It is not the same for each reading, so the index must be on disk first. */
-    int64_t time = f->time_known ? f->time_ns : MIN(l->log.written_ns, clock_wall_ns());
-    unsigned flags = !f->time_known || l->log.drawn ? BUFFER_DURABLE_FIRST : 0;
+    int64_t time = f->time_known ? f->time_ns : MIN(l->in.log.written_ns, clock_wall_ns());
+    unsigned flags = !f->time_known || l->in.log.drawn ? BUFFER_DURABLE_FIRST : 0;
     struct record r = {
         .origin = l->origin,
         .text = f->text,
@@ -30,7 +30,7 @@ static bool emit(void *arg, const struct docker_framed *f)
         .time_ns = time,
     };
 
-    if (intake_file_record(l->log.shared->intake, &r, f->source, f->position, f->hash, flags) !=
+    if (intake_file_record(l->in.log.shared->intake, &r, f->source, f->position, f->hash, flags) !=
         INTAKE_TAKEN)
         return false;
     if (r.time_ns != time && from) { /* what follows without a time of its own takes this one */
@@ -60,41 +60,40 @@ struct files_log *files_log_create(struct tail_shared *s, const struct files_rul
         .format = rule->format,
     };
 
-    l->rule = rule;
     l->path = base_alloc(n + 1 + m + 1);
     snprintf(l->path, n + 1 + m + 1, "%s%s%s", folder, n > 1 ? "/" : "", stem);
-    l->stem = l->path + strlen(l->path) - m;
+    l->in.stem = l->path + strlen(l->path) - m;
     facts.file_path = bytes_str(l->path);
     l->origin = origin_create(&facts);
-    l->log.name = l->path;
-    l->log.uses_gz = true;
-    l->log.start_ms = rule->settings->start_ms;
-    set_id(&l->log.id, l->path);
-    l->log.frame.emit = emit;
-    l->log.frame.plain = true;
-    tail_log_init(&l->log, s);
+    l->in.log.name = l->path;
+    l->in.log.uses_gz = true;
+    l->in.log.start_ms = rule->settings->start_ms;
+    set_id(&l->in.log.id, l->path);
+    l->in.log.frame.emit = emit;
+    l->in.log.frame.plain = true;
+    tail_log_init(&l->in.log, s);
     return l;
 }
 
 void files_log_free(struct files_log *l)
 {
-    tail_log_fini(&l->log);
+    tail_log_fini(&l->in.log);
     origin_free(l->origin);
     free(l->path);
     free(l);
 }
 
-bool files_log_is_excluded(const struct file_rule *rule, struct bytes folder, const char *name)
+bool files_log_is_excluded(const struct files_rule *rule, struct bytes folder, const char *name)
 {
     struct strbuf path = {0};
     bool excluded = false;
 
-    if (!rule->exclude[0])
+    if (!rule->settings->exclude[0])
         return false;
     strbuf_add_bytes(&path, folder);
     strbuf_add_str(&path, folder.n > 1 ? "/" : "");
     strbuf_add_str(&path, name);
-    for (char *const *p = rule->exclude; *p && !excluded; p++)
+    for (char *const *p = rule->settings->exclude; *p && !excluded; p++)
         excluded = fnmatch(*p, (*p)[0] == '/' ? path.p : name, 0) == 0;
     strbuf_fini(&path);
     return excluded;
@@ -103,12 +102,12 @@ bool files_log_is_excluded(const struct file_rule *rule, struct bytes folder, co
 static bool is_log(const struct tail_log *log, const char *name, uint64_t *index, bool *compressed)
 {
     const struct files_log *l = (const struct files_log *)(const void *)log;
-    ptrdiff_t folder = MAX(l->stem - l->path - 1, (ptrdiff_t)1);
-    struct files_name n;
+    ptrdiff_t folder = MAX(l->in.stem - l->path - 1, (ptrdiff_t)1);
+    struct tail_name n;
 
-    if (!files_name_parse(name, &n) || strcmp(n.stem, l->stem) != 0)
+    if (!files_name_parse(name, &n) || strcmp(n.stem, l->in.stem) != 0)
         return false;
-    if (files_log_is_excluded(l->rule->settings, bytes_of(l->path, (size_t)folder), name))
+    if (files_log_is_excluded(l->in.rule, bytes_of(l->path, (size_t)folder), name))
         return false;
     *index = n.index;
     *compressed = n.compressed;

@@ -6,7 +6,7 @@
 #define BARGE_FILES_LOG_H
 
 #include "agent/config/config.h"
-#include "agent/inputs/tail_log.h"
+#include "agent/inputs/tail_tree.h"
 #include "parsers/document.h"
 #include "parsers/format.h"
 
@@ -18,15 +18,9 @@ struct files_rule {
     struct format *format;            /* owned; NULL: JSON or text, as it comes */
 };
 
-struct files_folder; /* files_folders.h */
-
 struct files_log {
-    struct tail_log log;
-    struct files_log *next; /* of its folder */
-    struct files_folder *folder;
-    const struct files_rule *rule;
-    char *path;       /* owned: of the live file */
-    const char *stem; /* the end of path */
+    struct tail_tree_log in; /* rule: a struct files_rule; stem: the end of path */
+    char *path;              /* owned: of the live file */
     struct origin *origin;
 };
 
@@ -42,6 +36,6 @@ struct files_log *files_log_create(struct tail_shared *s, const struct files_rul
 void files_log_free(struct files_log *l);
 
 /* Whether a rule leaves this file out: one of its `exclude` fits the name or the whole path. */
-bool files_log_is_excluded(const struct file_rule *rule, struct bytes folder, const char *name);
+bool files_log_is_excluded(const struct files_rule *rule, struct bytes folder, const char *name);
 
 #endif

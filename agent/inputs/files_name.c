@@ -92,7 +92,7 @@ static bool ends_with(const char *p, size_t n, const char *end)
     return n > m && memcmp(p + n - m, end, m) == 0;
 }
 
-bool files_name_parse(const char *name, struct files_name *to)
+bool files_name_parse(const char *name, struct tail_name *to)
 {
     static const char *const foreign[] = {".bz2", ".xz", ".zst", ".lz4", ".zip", ".Z"};
     size_t n = strlen(name), cut, point, dated;

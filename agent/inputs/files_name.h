@@ -10,18 +10,10 @@
 #ifndef BARGE_FILES_NAME_H
 #define BARGE_FILES_NAME_H
 
-#include "agent/base/base.h"
-
-#include <limits.h>
-
-struct files_name {
-    char stem[NAME_MAX + 1]; /* the live file's name */
-    uint64_t index;          /* 0: the live file, the higher the older */
-    bool compressed;         /* .gz */
-};
+#include "agent/inputs/tail_name.h"
 
 /* False for names that are no log's: empty, hidden, longer than a name may be, compressed in a way
  * that is not read here. */
-bool files_name_parse(const char *name, struct files_name *to);
+bool files_name_parse(const char *name, struct tail_name *to);
 
 #endif

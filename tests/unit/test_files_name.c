@@ -9,7 +9,7 @@
 
 static uint64_t index_of(const char *name, const char *stem)
 {
-    struct files_name n;
+    struct tail_name n;
 
     assert_true(files_name_parse(name, &n));
     assert_string_equal(n.stem, stem);
@@ -63,7 +63,7 @@ static void no_logs(void **state)
     static const char *const names[] = {"",          ".",          "..",   ".hidden",
                                         "a.log.bz2", "a.log.1.xz", "a.zst"};
     char name[NAME_MAX + 2];
-    struct files_name n;
+    struct tail_name n;
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
