@@ -48,10 +48,6 @@ static int check_rule(const struct setting_item *item, size_t *key, struct error
 {
     const struct file_rule *r = item->p;
 
-    if (r->parser.kind == PARSER_MULTILINE) {
-        *key = KEY_PARSER;
-        return error_set(why, "multiline is for containers; of files each line is a record");
-    }
     if (r->paths[0])
         return config_parsers_check(item, KEY_PARSER, &r->parser, key, why);
     *key = item->given >> KEY_PATHS & 1 ? KEY_PATHS : SIZE_MAX;

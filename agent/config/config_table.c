@@ -43,7 +43,7 @@ const struct setting config_table[] = {
      .later = true),
     SETTING("inputs.kubernetes.exclude", SET_LIST, NOWHERE, "", "namespace/pod, with *", .later = true),
     SETTING("inputs.files", SET_ITEMS, AT(files), NULL,
-     "other log files, one record a line; of two rules that fit the first counts",
+     "other log files, one record a line, or as parser says; of two rules that fit the first counts",
      .items = &config_files_items),
 
     SETTING("inputs.gelf", SET_SWITCH, NOWHERE, "on", "GELF, from Docker's driver and from libraries"),

@@ -245,13 +245,15 @@ static unsigned odd_tag(const struct docker_frame *f)
 
 static bool frame_raw(struct framing *now, struct bytes text, uint64_t position, unsigned tags)
 {
+    /* Of a line of plain text only its format can tell a time: whoever takes it says which one it
+     * gets without. */
     struct docker_framed r = {
         .text = text,
         .text_form = TEXT_RAW,
         .stream = STREAM_NONE,
         .tags = tags | odd_tag(now->frame),
         .time_ns = now->at->time_ns,
-        .time_known = now->at->time_known,
+        .time_known = now->at->time_known && !now->frame->plain,
         .source = now->at->source,
         .position = position,
         .hash = hash_crc32c(0, text.p, text.n),
@@ -327,7 +329,7 @@ static bool frame_line(struct docker_frame *f, struct docker_frame_at *at, struc
         if (LIKELY(docker_line_parse_clean(line, f->work, &l)))
             return frame_docker(&now, &l, line, at->offset);
     } else if (f->plain) {
-        return line.n == 0 || frame_raw(&now, line, at->offset, 0);
+        return (line.n == 0 && !f->multi) || frame_raw(&now, line, at->offset, 0);
     } else if (f->cri) {
         return line.n == 0 || frame_cri_line(&now, line);
     } else if (docker_line_parse(line, &l)) {
@@ -471,11 +473,14 @@ void docker_frame_forget(struct docker_frame *f)
         tail_multi_forget(f->multi);
 }
 
-/* The first record of this stream that was not handed on, where events are put together. */
-static const struct docker_framed *first_waiting(const struct docker_frame *f, size_t stream)
+/* The first record of this stream that was not handed on, where events are put together. Of plain
+ * text: the first one of this file. */
+static const struct docker_framed *first_waiting(const struct docker_frame *f,
+                                                 const struct docker_frame_at *at, size_t stream)
 {
     const struct docker_joining *s = &f->join.streams[stream];
-    const struct docker_framed *first = tail_multi_first(f->multi, stream);
+    const struct docker_framed *first =
+        f->plain ? tail_multi_first_in(f->multi, at->source) : tail_multi_first(f->multi, stream);
 
     return first ? first : s->open ? &s->first : NULL;
 }
@@ -490,7 +495,7 @@ static bool waits(const struct docker_frame *f, const struct docker_frame_at *at
 bool docker_frame_waits_in(const struct docker_frame *f, const struct docker_frame_at *at)
 {
     for (size_t i = 0; f->multi && i < DOCKER_STREAMS; i++) {
-        const struct docker_framed *first = first_waiting(f, i);
+        const struct docker_framed *first = first_waiting(f, at, i);
 
         if (first && first->source == at->source)
             return true;
@@ -532,7 +537,8 @@ static struct docker_frame_at resume_pieces(const struct docker_frame *f,
     return from;
 }
 
-/* older: which streams have something that began in an older file. */
+/* older: which streams have something that began in an older file. Of plain text each file is by
+ * itself, and at has the time that the last record of it told that was handed on. */
 static struct docker_frame_at resume_streams(const struct docker_frame *f,
                                              const struct docker_frame_at *at, unsigned *older)
 {
@@ -547,19 +553,21 @@ static struct docker_frame_at resume_streams(const struct docker_frame *f,
     };
 
     for (size_t i = 0; i < DOCKER_STREAMS; i++) {
-        const struct docker_framed *first = first_waiting(f, i);
+        const struct docker_framed *first = first_waiting(f, at, i);
 
         from.from[i] = at->by_stream ? MAX(at->offset, at->from[i]) : at->offset;
         if (*older >> i & 1) {
             from.from[i] = 0;
         } else if (first && first->source == at->source) {
             from.from[i] = first->position;
-            *older |= 1u << i;
+            *older |= (unsigned)!f->plain << i;
         }
         if (from.from[i] >= from.offset)
             continue;
         from.offset = from.from[i];
         from.in_long_line = false;
+        if (f->plain)
+            continue;
         /* The first line there is that record's own: should it have no time, it gets the same. */
         from.time_known = from.offset && first->time_known;
         from.time_ns = from.offset ? first->time_ns : 0;

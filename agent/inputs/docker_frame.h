@@ -39,7 +39,7 @@ struct docker_frame_at {
     uint64_t from[DOCKER_STREAMS]; /* records of a stream that begin before it were handed on */
     bool in_long_line;             /* offset stands inside of a line whose rest is skipped */
     bool time_known;
-    int64_t time_ns; /* of the last good record before offset */
+    int64_t time_ns; /* of the last good record before offset; of plain text the caller's */
     /* The first piece in this file of what waits in each stream; counts while the stream's serial
      * is the same. */
     struct {
@@ -56,8 +56,8 @@ struct docker_frame {
     struct tail_multi *multi; /* NULL: each line is a record of its own. The caller's */
     docker_emit_fn *emit;
     void *arg;
-    bool plain; /* lines of text, each of them a record as it stands; then without
-                   work */
+    bool plain; /* lines of text, each of them a record as it stands, without a time, unless
+                   multi puts them together; then without work */
     bool cri;   /* entries of a CRI runtime (parsers/cri_line.h); then without work */
     struct docker_line_work *work; /* borrowed, of all framings of a thread; NULL: messages are not
                                       cut on the way */

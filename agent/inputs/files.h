@@ -1,7 +1,7 @@
 /*
- * files: the input of plain text files, one record a line: finds the files that fit the rules,
- * follows each through every kind of rotation (rename, copytruncate, .gz), hands records to the
- * intake. Intake thread.
+ * files: the input of plain text files, one record a line or event: finds the files that fit the
+ * rules, follows each through every kind of rotation (rename, copytruncate, .gz), hands records to
+ * the intake. Intake thread.
  */
 #ifndef BARGE_INPUT_FILES_H
 #define BARGE_INPUT_FILES_H

@@ -9,15 +9,28 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The frame's emit. */
+/* The file of this source, which is being read or was truncated while its last event waited. */
+static struct tail_file *file_of(struct tail_log *log, uint64_t source)
+{
+    for (int k = 0; k < 2; k++)
+        for (struct tail_file *f = k ? log->known : log->files; f; f = f->next)
+            if (f->identified && f->at.source == source)
+                return f;
+    return NULL;
+}
+
+/* The frame's emit. A record without a time of its own has that of the last one before it in its
+ * file that told one: it is decided here, where records come in their order, not when its first
+ * line was framed, for then the one before it may have waited. */
 static bool emit(void *arg, const struct docker_framed *f)
 {
     struct files_log *l = files_log_of(arg);
-    struct tail_file *from = l->in.log.reading;
+    struct tail_file *from = file_of(&l->in.log, f->source);
+    bool known = from && from->at.time_known;
     /* The last change of the file is later than the line, and nearer to it than now when the line
      * is an old one. It is not the same for each reading, so the index must be on disk first. */
-    int64_t time = f->time_known ? f->time_ns : MIN(l->in.log.written_ns, clock_wall_ns());
-    unsigned flags = !f->time_known || l->in.log.drawn ? BUFFER_DURABLE_FIRST : 0;
+    int64_t time = known ? from->at.time_ns : MIN(l->in.log.written_ns, clock_wall_ns());
+    unsigned flags = !known || f->cut || l->in.log.drawn ? BUFFER_DURABLE_FIRST : 0;
     struct record r = {
         .origin = l->origin,
         .text = f->text,
@@ -26,6 +39,7 @@ static bool emit(void *arg, const struct docker_framed *f)
         .stream = STREAM_NONE,
         .severity = -1,
         .tags = f->tags,
+        .joined = f->joined,
         .own_time = true,
         .time_ns = time,
     };
@@ -33,7 +47,7 @@ static bool emit(void *arg, const struct docker_framed *f)
     if (intake_file_record(l->in.log.shared->intake, &r, f->source, f->position, f->hash, flags) !=
         INTAKE_TAKEN)
         return false;
-    if (r.time_ns != time && from) { /* what follows without a time of its own takes this one */
+    if (r.time_ns != time && from) {
         from->at.time_ns = r.time_ns;
         from->at.time_known = true;
     }
@@ -72,6 +86,7 @@ struct files_log *files_log_create(struct tail_shared *s, const struct files_rul
     l->in.log.frame.emit = emit;
     l->in.log.frame.plain = true;
     tail_log_init(&l->in.log, s);
+    tail_log_set_lines(&l->in.log, rule->format ? format_lines(rule->format) : NULL);
     return l;
 }
 

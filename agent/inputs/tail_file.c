@@ -222,6 +222,16 @@ bool tail_file_same_text(const struct tail_file *f, struct tail_file *other)
     return has_marker(other, f->at.offset, f->marker, f->marker_n);
 }
 
+/* What stands before at.offset now. */
+static void take_marker(struct tail_file *f)
+{
+    char before[TAIL_MARKER_BYTES];
+    size_t n = f->compressed ? 0 : (size_t)MIN(f->at.offset, (uint64_t)sizeof before);
+    ssize_t got = tail_file_pread(f, before, n, f->at.offset - n);
+
+    set_marker(f, before + n, got == (ssize_t)n ? n : 0);
+}
+
 void tail_file_continue(struct tail_file *f, const struct tail_position *p)
 {
     if (!f->compressed && !has_marker(f, p->done, p->marker, p->marker_n)) {
@@ -240,8 +250,12 @@ void tail_file_continue(struct tail_file *f, const struct tail_position *p)
     };
     _Static_assert(sizeof f->at.from == sizeof p->from, "streams of a position");
     memcpy(f->at.from, p->from, sizeof p->from);
-    f->marker = p->resume == p->done ? p->marker : 0;
-    f->marker_n = p->resume == p->done ? p->marker_n : 0;
+    if (p->resume == p->done) {
+        f->marker = p->marker;
+        f->marker_n = p->marker_n;
+    } else {
+        take_marker(f);
+    }
     f->complete = p->complete;
     f->settled = p->resume == p->done && !p->by_stream;
     f->safe = p->done;

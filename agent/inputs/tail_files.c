@@ -111,7 +111,10 @@ void tail_files_save(struct tail_log *log)
             docker_frame_waits_in(&log->frame, &f->at))
             continue;
         save_file(log, f,
-                  &(struct docker_frame_at){.offset = f->at.offset, .replay_to = f->at.offset});
+                  &(struct docker_frame_at){.offset = f->at.offset,
+                                            .replay_to = f->at.offset,
+                                            .time_known = f->at.time_known,
+                                            .time_ns = f->at.time_ns});
     }
 }
 
@@ -142,6 +145,8 @@ void tail_files_move(struct tail_file *f, struct tail_log *to)
         tail_files_unlist(f);
     f->log = to;
     to->drawn |= f->drawn;
+    if (f->at.by_stream)
+        tail_log_count_by_stream(to);
 }
 
 void tail_files_forget_log(struct tail_log *log)

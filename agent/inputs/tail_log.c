@@ -70,13 +70,18 @@ void tail_log_fini(struct tail_log *log)
     s->changed = true;
 }
 
+static enum text_form form(const struct tail_log *log)
+{
+    return log->frame.plain ? TEXT_RAW : log->frame.cri ? TEXT_LINE : TEXT_ESCAPED;
+}
+
 void tail_log_set_lines(struct tail_log *log, const struct multiline_rule *rule)
 {
     static const struct multiline_rule none = {0};
 
     if (!log->frame.multi) {
         if (rule)
-            log->frame.multi = tail_multi_create(rule);
+            log->frame.multi = tail_multi_create(rule, form(log));
         return;
     }
     tail_multi_set_rule(log->frame.multi, rule ? rule : &none);
@@ -89,7 +94,7 @@ void tail_log_count_by_stream(struct tail_log *log)
     static const struct multiline_rule none = {0};
 
     if (!log->frame.multi)
-        log->frame.multi = tail_multi_create(&none);
+        log->frame.multi = tail_multi_create(&none, form(log));
 }
 
 /* ---- what is wanted ---- */

@@ -80,10 +80,9 @@ struct tail_log {
     bool stopped; /* nobody is writing to it */
     bool silent;  /* the clock wants to end what is pending, once all was read */
     /* by_content: */
-    bool same_boot; /* the machine has not been started again since positions were stored */
-    bool drawn;     /* some file's source is: its records must be on disk first */
-    struct tail_file *reading;
-    int64_t written_ns; /* the last change of the file that is being read */
+    bool same_boot;     /* the machine has not been started again since positions were stored */
+    bool drawn;         /* some file's source is: its records must be on disk first */
+    int64_t written_ns; /* the last change of the file that was read last */
 
     int64_t finished_ns;      /* when the one before stopped, INT64_MIN before there was one */
     uint64_t hold_until_ms;   /* reading waits until then; 0 when it does not */
@@ -106,7 +105,8 @@ void tail_log_fini(struct tail_log *log);
 /* Which lines belong together; NULL: none. What is pending under an older rule ends. The pattern is
  * borrowed. Between turns. */
 void tail_log_set_lines(struct tail_log *log, const struct multiline_rule *rule);
-/* A position of an earlier life is one by stream: it counts, whatever the rule is now. */
+/* A position of an earlier life is one by stream: it counts, whatever the rule is now. Before its
+ * file is read. */
 void tail_log_count_by_stream(struct tail_log *log);
 
 /* Puts it on the list of visits. */

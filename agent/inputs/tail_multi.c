@@ -1,7 +1,6 @@
 #include "agent/inputs/tail_multi.h"
 
 #include "agent/base/hash.h"
-#include "parsers/document.h"
 
 #include <endian.h>
 #include <stdlib.h>
@@ -33,16 +32,18 @@ struct pending {
 
 struct tail_multi {
     struct multiline_rule rule;
+    enum text_form form; /* of the lines that may belong together */
     struct pending streams[DOCKER_STREAMS];
     struct unit *queue, *queue_last; /* complete and not handed on, in their order */
     size_t bytes;
 };
 
-struct tail_multi *tail_multi_create(const struct multiline_rule *rule)
+struct tail_multi *tail_multi_create(const struct multiline_rule *rule, enum text_form form)
 {
     struct tail_multi *m = base_calloc(1, sizeof *m);
 
     m->rule = *rule;
+    m->form = form;
     return m;
 }
 
@@ -115,11 +116,12 @@ static void begin(struct tail_multi *m, struct unit *u, const struct docker_fram
 static void append(struct tail_multi *m, struct unit *u, const struct docker_framed *r)
 {
     uint32_t hash = htole32(r->hash);
+    bool escaped = m->form == TEXT_ESCAPED;
 
-    add_text(m, u, BYTES_LITERAL("\\n"));
+    add_text(m, u, escaped ? BYTES_LITERAL("\\n") : BYTES_LITERAL("\n"));
     add_text(m, u, r->text);
     u->first.hash = hash_crc32c(u->first.hash, &hash, sizeof hash);
-    u->first.text_flags |= r->text_flags | JSON_VALUE_ESCAPED;
+    u->first.text_flags |= r->text_flags | (escaped ? JSON_VALUE_ESCAPED : 0);
     u->first.tags |= r->tags;
     u->first.joined = true;
     u->lines++;
@@ -131,6 +133,9 @@ static struct docker_framed framed(const struct unit *u)
     struct docker_framed r = u->first;
 
     r.text = bytes_of(u->text, u->n);
+    /* Text's empty lines are nothing at the end of a record either. */
+    while (r.text_form == TEXT_RAW && r.text.n && r.text.p[r.text.n - 1] == '\n')
+        r.text.n--;
     r.attrs = bytes_of(u->attrs, u->attrs_n);
     r.time_text = r.time_text.n ? bytes_of(u->time_text, u->time_n) : BYTES_NONE;
     return r;
@@ -190,7 +195,7 @@ static void end(struct tail_multi *m, struct pending *p, docker_emit_fn *emit, v
 
     if (!p->state.open)
         return;
-    p->state.open = false;
+    p->state = (struct multiline_state){0};
     r = framed(&p->unit);
     if (!m->queue && emit(arg, &r)) {
         if (p->unit.cap > KEEP_BYTES || p->unit.attrs_cap > KEEP_BYTES)
@@ -224,29 +229,62 @@ static bool fits(const struct unit *u, struct bytes text)
     return u->lines < MULTILINE_MAX_LINES && u->n + 2 + text.n <= MULTILINE_MAX_BYTES;
 }
 
+/* A line that is a record, whatever stands before and behind it. */
+static bool is_alone(const struct tail_multi *m, const struct docker_framed *r)
+{
+    return r->text_form != m->form || is_object(m, r->text) ||
+           (m->rule.languages == 0 && !m->rule.starts);
+}
+
+static bool is_nothing(const struct tail_multi *m, const struct docker_framed *r)
+{
+    return m->form == TEXT_RAW && r->text.n == 0;
+}
+
+/* Whether the line belongs to what is pending in p: it then stands there. Else *state is that of
+ * the record that it begins, by what its own lines say: so it is when framing begins there anew. */
+static bool continues(struct tail_multi *m, struct pending *p, const struct docker_framed *r,
+                      struct multiline_state *state)
+{
+    bool escaped = (r->text_flags & JSON_VALUE_ESCAPED) != 0;
+    int64_t gap_ns = p->state.open ? gap(&p->unit, r) : 0;
+
+    *state = p->state;
+    if (!multiline_continues(&m->rule, state, r->text, escaped, gap_ns))
+        return false;
+    if (fits(&p->unit, r->text)) {
+        p->state = *state;
+        p->grown++;
+        append(m, &p->unit, r);
+        return true;
+    }
+    p->unit.first.tags |= TAG_TRUNCATED;
+    *state = (struct multiline_state){0};
+    multiline_continues(&m->rule, state, r->text, escaped, 0);
+    return false;
+}
+
 void tail_multi_take(struct tail_multi *m, const struct docker_framed *r, docker_emit_fn *emit,
                      void *arg)
 {
     struct pending *p = &m->streams[r->stream];
-    bool escaped = (r->text_flags & JSON_VALUE_ESCAPED) != 0, was_open = p->state.open;
-    struct multiline_state state = p->state;
+    struct multiline_state state = {0};
+    bool alone = is_alone(m, r);
 
-    if (r->text_form != TEXT_ESCAPED || is_object(m, r->text) ||
-        (m->rule.languages == 0 && !m->rule.starts)) {
+    /* Which file's line came first is a matter of when they were read. */
+    if (m->form == TEXT_RAW && p->state.open && p->unit.first.source != r->source) {
+        p->unit.first.cut = true;
         end(m, p, emit, arg);
+    }
+    if (!alone && continues(m, p, r, &state))
+        return;
+    end(m, p, emit, arg);
+    if (is_nothing(m, r))
+        return;
+    if (alone) {
         hand_on(m, r, emit, arg);
         return;
     }
-    if (multiline_continues(&m->rule, &state, r->text, escaped, was_open ? gap(&p->unit, r) : 0)) {
-        if (fits(&p->unit, r->text)) {
-            p->state = state;
-            p->grown++;
-            append(m, &p->unit, r);
-            return;
-        }
-        p->unit.first.tags |= TAG_TRUNCATED;
-    }
-    end(m, p, emit, arg);
     begin(m, &p->unit, r);
     p->state = state;
     p->grown++;
@@ -285,6 +323,20 @@ const struct docker_framed *tail_multi_first(const struct tail_multi *m, size_t 
         if (u->first.stream == stream && !u->rootless)
             return &u->first;
     return p->state.open && !p->unit.rootless ? &p->unit.first : NULL;
+}
+
+const struct docker_framed *tail_multi_first_in(const struct tail_multi *m, uint64_t source)
+{
+    for (const struct unit *u = m->queue; u; u = u->next)
+        if (u->first.source == source)
+            return &u->first;
+    for (size_t i = 0; i < DOCKER_STREAMS; i++) {
+        const struct pending *p = &m->streams[i];
+
+        if (p->state.open && p->unit.first.source == source)
+            return &p->unit.first;
+    }
+    return NULL;
 }
 
 unsigned tail_multi_silent(struct tail_multi *m, uint64_t now_ms, uint64_t quiet_ms)
@@ -327,6 +379,8 @@ unsigned tail_multi_pending_in(const struct tail_multi *m, uint64_t source)
 
 void tail_multi_uproot(struct tail_multi *m)
 {
+    if (m->form == TEXT_RAW)
+        return; /* a copy of the file may have it, and no other file's position hangs on it */
     for (struct unit *u = m->queue; u; u = u->next)
         u->rootless = true;
     for (size_t i = 0; i < DOCKER_STREAMS; i++)

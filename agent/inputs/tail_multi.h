@@ -1,6 +1,6 @@
 /*
  * tail_multi: puts the lines of one event together (parsers/multiline.h says which), between
- * framing and the intake. Knows no files and no clocks.
+ * framing and the intake, for containers' logs and for text files. Knows no files and no clocks.
  *
  * A record waits until a line of its stream begins the next one. Everything that happens to it is a
  * function of the stream's bytes, but for one thing: when its stream is silent, tail_multi_cut
@@ -16,6 +16,11 @@
  * has a position of its own, so that nothing of the others need end with it, nor a line of which
  * pieces are still to come.
  *
+ * An event of a container goes on from one of its files to the next: Docker rotates between any two
+ * lines. One of a text file lies in that file, for programs rotate between events, and the old file
+ * may be written to beside the new one: a line of another file cuts what is pending, each file has
+ * a position of its own, and none of them needs to know what waits in another.
+ *
  * Nothing is refused half-way: a line goes in whole, and what cannot be handed on waits in a queue.
  * One thread.
  */
@@ -23,12 +28,15 @@
 #define BARGE_TAIL_MULTI_H
 
 #include "agent/inputs/docker_join.h"
+#include "parsers/document.h"
 #include "parsers/multiline.h"
 
 struct tail_multi;
 
-/* rule is copied; with neither languages nor pattern every line is a record of its own. Owned. */
-struct tail_multi *tail_multi_create(const struct multiline_rule *rule);
+/* rule is copied; with neither languages nor pattern every line is a record of its own. form: of
+ * the lines that may belong together, TEXT_ESCAPED (Docker) or TEXT_LINE (CRI) for a container's,
+ * TEXT_RAW for a text file's, of which an empty one that continues nothing is nothing. Owned. */
+struct tail_multi *tail_multi_create(const struct multiline_rule *rule, enum text_form form);
 void tail_multi_free(struct tail_multi *m);
 /* Another rule from now on: what is pending under the old one is cut. */
 void tail_multi_set_rule(struct tail_multi *m, const struct multiline_rule *rule);
@@ -46,8 +54,9 @@ bool tail_multi_is_full(const struct tail_multi *m);
 void tail_multi_cut(struct tail_multi *m, unsigned streams);
 
 /* The first record of this stream that was not handed on, NULL when there is none: its source,
- * position and time are set. */
+ * position and time are set. Of text files: the first one of this file. */
 const struct docker_framed *tail_multi_first(const struct tail_multi *m, size_t stream);
+const struct docker_framed *tail_multi_first_in(const struct tail_multi *m, uint64_t source);
 
 /* Which streams (bits) have a pending record that has not grown for quiet_ms. By the caller's
  * monotonic clock; to be asked after each reading. */
@@ -56,7 +65,7 @@ unsigned tail_multi_silent(struct tail_multi *m, uint64_t now_ms, uint64_t quiet
 unsigned tail_multi_pending(const struct tail_multi *m);
 unsigned tail_multi_pending_in(const struct tail_multi *m, uint64_t source);
 
-/* Nothing that waits can be read again: it began in a file that was truncated. */
+/* Nothing of a container that waits can be read again: it began in a file that was truncated. */
 void tail_multi_uproot(struct tail_multi *m);
 
 /* Forgets what waits, and gives the memory back. */

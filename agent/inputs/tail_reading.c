@@ -44,7 +44,9 @@ static void truncated(struct tail_log *log, struct tail_file *f)
     uint64_t unread = f->size > f->at.offset ? f->size - f->at.offset : 0;
 
     if (log->frame.multi) { /* what pends can no longer be read again */
-        tail_multi_cut(log->frame.multi, ~0u);
+        tail_multi_cut(log->frame.multi, log->frame.plain
+                                             ? tail_multi_pending_in(log->frame.multi, f->at.source)
+                                             : ~0u);
         tail_multi_uproot(log->frame.multi);
     }
 
@@ -102,7 +104,6 @@ static void note_written(struct tail_log *log, struct tail_file *f)
 {
     struct tail_inode now;
 
-    log->reading = f;
     log->drawn |= f->drawn;
     log->written_ns = tail_inode_get(f->fd, NULL, &now) == 0 ? now.mtime_ns : INT64_MAX;
 }
@@ -194,11 +195,14 @@ static enum tail_turn finish(struct tail_log *log, struct tail_file *f, size_t *
 
 /* ---- unfinished lines ---- */
 
-/* Whether what waits can be read again: not when it stood in a file that was truncated since. */
-static bool can_rewind(const struct tail_log *log)
+/* Whether what waits can be let go. A container's is read again: not when it stood in a file that
+ * was truncated since. A text file's may be gone by then: it ends. */
+static bool can_let_go(const struct tail_log *log)
 {
     if (log->gone || !docker_frame_waits(&log->frame))
         return false;
+    if (log->frame.plain)
+        return true;
     for (const struct tail_file *f = log->known; f; f = f->next)
         if (docker_frame_waits_in(&log->frame, &f->at))
             return false;
@@ -217,7 +221,7 @@ static bool is_better(const struct tail_log *a, const struct tail_log *b)
                        : a->active_ms < b->active_ms;
 }
 
-/* Forgets the unfinished lines of c: they are read again when there is more of them. */
+/* Forgets the unfinished lines of log: they are read again when there is more of them. */
 static void set_back(struct tail_log *log)
 {
     unsigned older = 0;
@@ -231,12 +235,34 @@ static void set_back(struct tail_log *log)
         f->marker = f->marker_n = 0;
         f->complete = false;
     }
-    log->shared->join_bytes -= docker_frame_bytes(&log->frame);
     docker_frame_forget(&log->frame);
     log->rewound = true;
 }
 
-/* More unfinished lines than may be kept in memory: others than this one are set back. */
+/* Ends the events that wait. false: the intake is full. */
+static bool cut_off(struct tail_log *log)
+{
+    bool all = docker_frame_cut(&log->frame, ~0u);
+
+    tail_files_save(log); /* in one commit with them */
+    return all;
+}
+
+/* false: it holds memory still. */
+static bool let_go(struct tail_log *log)
+{
+    size_t held = docker_frame_bytes(&log->frame);
+    bool gone = true;
+
+    if (log->frame.plain)
+        gone = cut_off(log);
+    else
+        set_back(log);
+    log->shared->join_bytes -= held - docker_frame_bytes(&log->frame);
+    return gone;
+}
+
+/* More unfinished lines than may be kept in memory: those of others than this one are let go. */
 static void limit_join_memory(struct tail_log *current)
 {
     struct tail_shared *s = current->shared;
@@ -245,11 +271,10 @@ static void limit_join_memory(struct tail_log *current)
         struct tail_log *best = NULL;
 
         for (struct tail_log *log = s->all; log; log = log->next_all)
-            if (log != current && can_rewind(log) && is_better(log, best))
+            if (log != current && can_let_go(log) && is_better(log, best))
                 best = log;
-        if (!best)
-            return; /* one container alone stays below */
-        set_back(best);
+        if (!best || !let_go(best))
+            return; /* one log alone stays below */
     }
 }
 
@@ -448,7 +473,7 @@ void tail_reading_silence(struct tail_shared *s)
             continue;
         log->silent = true;
         for (struct tail_file *f = log->files; f; f = f->next)
-            f->dirty |= !f->next && f->fd >= 0;
+            f->dirty |= f->fd >= 0 && (!f->next || tail_multi_pending_in(m, f->at.source));
         tail_log_set_ready(log);
     }
 }

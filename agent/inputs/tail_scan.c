@@ -404,7 +404,11 @@ static bool take_known_text(struct scan *s, struct tail_file *list, struct tail_
         if (!f->identified || f->head_n == 0)
             continue;
         if (!here && goes_on(s, f, fresh, n)) {
-            attach(s->log, f, fresh, n);
+            /* Where its last event has not been handed on, it would be read twice. */
+            if (docker_frame_waits_in(&s->log->frame, &f->at))
+                look_later(s, fresh);
+            else
+                attach(s->log, f, fresh, n);
             return true;
         }
         if (!here || !may_be_copy(f, fresh, n))
@@ -451,13 +455,27 @@ static bool take_orphan(struct scan *s, struct tail_file *fresh, const struct na
     return false;
 }
 
+/* Ends the events that wait in f, so that another log may have it. false: the intake is full. */
+static bool end_events(struct tail_file *f)
+{
+    struct docker_frame *frame = &f->log->frame;
+    size_t held = docker_frame_bytes(frame);
+
+    if (!docker_frame_waits_in(frame, &f->at))
+        return true;
+    docker_frame_cut(frame, tail_multi_pending_in(frame->multi, f->at.source));
+    f->log->shared->join_bytes -= held - docker_frame_bytes(frame);
+    tail_files_save(f->log); /* in one commit with them */
+    return !docker_frame_waits_in(frame, &f->at);
+}
+
 static bool take_over(struct scan *s, struct tail_file *fresh, const struct name *n)
 {
     struct tail_file *f = in_another_log(s, fresh);
 
     if (!f)
         return take_orphan(s, fresh, n);
-    if (docker_frame_waits_in(&f->log->frame, &f->at)) {
+    if (!end_events(f)) {
         look_later(s, fresh);
         return true;
     }

@@ -1,55 +1,18 @@
 """Plain text files: rotated in every way that logrotate has, beginning alike, while barge runs and while it does not."""
 
 import collections
-import gzip
 import os
 import shutil
 
 import pytest
 
+from text_logs import TextLogs
 from waiting import wait_until
-
-BANNER = b"/usr/sbin/mysqld, Version: 8.0.36 started with:\nTcp port: 3306  Unix socket: /run/mysqld.sock\nTime                 Id Command    Argument\n"
-
-
-class Logs:
-    """A folder of log files, and what must arrive from it: every line that was written, as often as it was."""
-
-    def __init__(self, folder):
-        self.folder, self.written = str(folder), []
-        os.makedirs(self.folder)
-
-    def at(self, name):
-        return os.path.join(self.folder, name)
-
-    def write(self, name, *lines):
-        with open(self.at(name), "ab") as f:
-            for line in lines:
-                f.write(line + b"\n")
-        self.written += [line.decode() for line in lines]
-
-    def banner(self, name):
-        self.write(name, *BANNER.splitlines())
-
-    def rename(self, *names):
-        """logrotate: the last one's new name first."""
-        for new, old in zip(names[::-1], names[-2::-1]):
-            if os.path.exists(self.at(old)):
-                os.rename(self.at(old), self.at(new))
-
-    def gzip(self, name):
-        with open(self.at(name), "rb") as f, gzip.open(self.at(name + ".gz"), "wb") as z:
-            shutil.copyfileobj(f, z)
-        os.unlink(self.at(name))
-
-    def copytruncate(self, name, to):
-        shutil.copyfile(self.at(name), self.at(to))
-        os.truncate(self.at(name), 0)
 
 
 @pytest.fixture
 def logs(tmp_path):
-    return Logs(tmp_path / "logs")
+    return TextLogs(tmp_path / "logs")
 
 
 @pytest.fixture

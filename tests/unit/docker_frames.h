@@ -72,6 +72,7 @@ struct frames_files {
     size_t second;
     const struct multiline_rule *rule; /* NULL: none */
     bool cri;
+    bool plain; /* lines of text, as in text files */
 };
 
 /* Where silence ended what was pending. */
@@ -103,7 +104,8 @@ static inline void frames_begin(struct frames_life *l, const struct frames_files
     l->frame.emit = frames_keep;
     l->frame.cri = f->cri;
     if (f->rule)
-        l->frame.multi = tail_multi_create(f->rule);
+        l->frame.multi = tail_multi_create(f->rule, f->plain ? TEXT_RAW : TEXT_ESCAPED);
+    l->frame.plain = f->plain;
 }
 
 /* Gives all back but what was kept. */

@@ -1,6 +1,6 @@
 /*
- * Docker's log of lines that are written down shortly: the first byte of a line says how it came,
- * the rest is its text.
+ * Docker's log, or a text file, of lines that are written down shortly: the first byte of a line
+ * says how it came, the rest is its text.
  */
 #ifndef BARGE_TEST_MULTI_LINES_H
 #define BARGE_TEST_MULTI_LINES_H
@@ -33,7 +33,8 @@ static inline void multi_line_add(struct strbuf *b, struct bytes text, const cha
 }
 
 /* Returns where the second file begins: at the line of that number, if there is one; 0. */
-static inline size_t multi_lines_add(struct strbuf *b, struct bytes lines, unsigned second)
+static inline size_t multi_lines_add(struct strbuf *b, struct bytes lines, unsigned second,
+                                     bool plain)
 {
     static const int64_t steps_ms[] = {0, 50, 300, 1500};
     int64_t ns = MULTI_LINES_T0;
@@ -49,7 +50,7 @@ static inline size_t multi_lines_add(struct strbuf *b, struct bytes lines, unsig
         if (i == second && i)
             begins = b->n;
         ns += steps_ms[how >> 1 & 3] * 1000000;
-        if (how & MULTI_NOT_DOCKER) {
+        if (plain || (how & MULTI_NOT_DOCKER)) {
             strbuf_add_bytes(b, text);
             strbuf_add_char(b, '\n');
         } else if ((how & MULTI_PIECE) && pieces++ < MULTI_LINES_MOST_PIECES) {
@@ -69,6 +70,19 @@ static inline size_t multi_lines_add(struct strbuf *b, struct bytes lines, unsig
 
 /* What of a file is in no record, or twice: sums up the lines' texts in any order, and those of the
  * records, cut at their line ends. */
+static inline uint64_t multi_text_sum(uint64_t sum, struct bytes text)
+{
+    while (text.n) {
+        const char *nl = memchr(text.p, '\n', text.n);
+        size_t n = nl ? (size_t)(nl - text.p) : text.n;
+
+        sum += n ? hash_64(7, text.p, n) : 0;
+        n += nl != NULL;
+        text = bytes_of(text.p + n, text.n - n);
+    }
+    return sum;
+}
+
 static inline uint64_t multi_lines_sum(uint64_t sum, struct bytes text)
 {
     size_t at = 0;
@@ -81,6 +95,17 @@ static inline uint64_t multi_lines_sum(uint64_t sum, struct bytes text)
         i += text.p[i] == '\\' ? 2 : 1;
     }
     return sum + hash_64(7, text.p + at, text.n - at);
+}
+
+/* Whether each line of a text file, but for empty ones, is in the records once. Says nothing (true)
+ * where there are NULs, which are no text at the beginning of a line. */
+static inline bool multi_text_all_there(struct bytes file, const struct frames *f)
+{
+    uint64_t records = 0;
+
+    for (size_t i = 0; i < f->n; i++)
+        records = multi_text_sum(records, bytes_of(f->text + f->list[i].at, f->list[i].n));
+    return (file.n && memchr(file.p, '\0', file.n)) || multi_text_sum(0, file) == records;
 }
 
 /* Whether each Docker line's text is in the records once. Says nothing (true) where there are lines
@@ -112,9 +137,9 @@ static inline bool multi_begins_with_digit(const void *pattern, struct bytes lin
     return line.n && line.p[0] >= '0' && line.p[0] <= '9';
 }
 
-/* Frames what is written down in input (first byte: the rule; second: the line with which the
- * second file begins; then lines) at one go and in life. The number of the first record that
- * differs; 0 also when a line is missing or there twice; SIZE_MAX: all is well. */
+/* Frames what is written down in input (first byte: the rule, 0x20 for text files; second: the line
+ * with which the second file begins; then lines) at one go and in life. The number of the first
+ * record that differs; 0 also when a line is missing or there twice; SIZE_MAX: all is well. */
 static inline size_t multi_lines_differ(struct bytes input, uint64_t seed)
 {
     struct multiline_rule rule = {0};
@@ -130,13 +155,14 @@ static inline size_t multi_lines_differ(struct bytes input, uint64_t seed)
     how = (uint8_t)input.p[0];
     rule.languages = how & 0x40 ? MULTILINE_MYSQL : how & 15;
     rule.starts = how & 0x80 ? multi_begins_with_digit : NULL;
-    files.second =
-        multi_lines_add(&b, bytes_of(input.p + 2, input.n - 2), (unsigned char)input.p[1]);
+    files.plain = (how & 0x20) != 0;
+    files.second = multi_lines_add(&b, bytes_of(input.p + 2, input.n - 2),
+                                   (unsigned char)input.p[1], files.plain);
     files.file = strbuf_bytes(&b);
     life = frames_in_life_of(&files, seed, cuts, &n_cuts);
     whole = frames_of_files(&files, cuts, n_cuts);
     differ = frames_differ(&whole, &life);
-    if (!multi_lines_all_there(files.file, &whole))
+    if (!(files.plain ? multi_text_all_there : multi_lines_all_there)(files.file, &whole))
         differ = 0;
     frames_fini(&whole);
     frames_fini(&life);

@@ -340,7 +340,10 @@ static const struct {
     {"inputs: {files: [{paths: [/proc/kmsg]}]}", 1, 27, "below /proc, /sys and /dev"},
     {"inputs: {files: [{paths: [/a.log], begin: now}]}", 1, 43, "neither beginning, nor end"},
     {"inputs: {files: [{paths: [/a.log], parser: jsn}]}", 1, 44, "is none of auto, json, text"},
-    {"inputs: {files: [{paths: [/a.log], parser: multiline}]}", 1, 44, "is for containers"},
+    {"inputs: {files: [{paths: [/a.log], parser: mysql, start: x}]}", 1, 58,
+     "inputs.files[0].start: only parser: multiline has it"},
+    {"inputs: {files: [{paths: [/a.log], parser: multiline, language: go, start: x}]}", 1, 76,
+     "inputs.files[0].start: language says where records begin"},
     {"inputs: {files: [{paths: [/a.log], service: ''}]}", 1, 45, "must not be empty"},
     {"parsers: [{container: a, container: b, parser: json}]", 1, 26, "container stands here twice"},
     /* output */

@@ -35,9 +35,11 @@ static void test_lives(void **state)
     for (size_t i = 0; i < g.gl_pathc; i++) {
         struct strbuf b = read_file(g.gl_pathv[i]);
 
-        for (uint64_t seed = 1; seed <= 40; seed++) {
-            size_t differ = multi_lines_differ(strbuf_bytes(&b), seed);
+        for (uint64_t seed = 1; seed <= 80; seed++) {
+            size_t differ;
 
+            b.p[0] = (char)((b.p[0] & ~0x20) | (seed & 1 ? 0x20 : 0));
+            differ = multi_lines_differ(strbuf_bytes(&b), seed);
             if (differ != SIZE_MAX)
                 fail_msg("%s, seed %lu: record %zu", g.gl_pathv[i], (unsigned long)seed, differ);
         }
@@ -125,7 +127,7 @@ static void test_another_rule_loses_nothing(void **state)
     l.at[0] = docker_frame_resume(&l.frame, &l.at[0], &(unsigned){0});
     docker_frame_forget(&l.frame);
     tail_multi_free(l.frame.multi);
-    l.frame.multi = tail_multi_create(&none);
+    l.frame.multi = tail_multi_create(&none, TEXT_ESCAPED);
     assert_true(docker_frame_run(&l.frame, &l.at[0], strbuf_bytes(&b), false));
     assert_int_equal(l.kept.n, 2);
     assert_text(&l.kept, 0, "head");
@@ -156,6 +158,83 @@ static void test_ceiling(void **state)
     strbuf_fini(&b);
 }
 
+/* Behind a ceiling, too, a record is what its own lines say: read from there anew, it is the same.
+ */
+static void test_ceiling_and_restart(void **state)
+{
+    struct multiline_rule rule = {.languages = MULTILINE_PYTHON};
+    struct frames_files files = {.rule = &rule};
+    struct strbuf b = {0};
+    struct frames whole, rest;
+    size_t second = 0;
+
+    (void)state;
+    add(&b, "Traceback (most recent call last):", 0);
+    for (unsigned i = 1; i <= MULTILINE_MAX_LINES; i++) {
+        second = b.n;
+        add(&b, "    shop.take(order)", 0);
+    }
+    add(&b, "ValueError: bad sku", 0);
+    files.file = strbuf_bytes(&b);
+    whole = frames_of_files(&files, NULL, 0);
+    files.file = bytes_of(b.p + second, b.n - second);
+    rest = frames_of_files(&files, NULL, 0);
+    assert_true(whole.n > 1);
+    assert_int_equal(rest.n, whole.n - 1);
+    for (size_t i = 0; i < rest.n; i++)
+        assert_int_equal(rest.list[i].hash, whole.list[i + 1].hash);
+    frames_fini(&whole);
+    frames_fini(&rest);
+    strbuf_fini(&b);
+}
+
+/* An event of text lies in one file. What is written to the old one beside the new one ends what
+ * is pending, and each file's position knows what waits of its own, whatever the order. */
+static void test_text_files_by_themselves(void **state)
+{
+    static const char old[] = "old head\n\tat a.B.c(D.java:1)\n\tat late.E.f(G.java:1)\n";
+    static const char fresh[] = "\tat a.B.d(D.java:2)\nnew head\n\tat a.B.e(D.java:3)\n\n\tat "
+                                "a.B.g(D.java:4)\n\n\nlast\n\n";
+    const size_t late = strlen("old head\n\tat a.B.c(D.java:1)\n");
+    const size_t begun = strlen("\tat a.B.d(D.java:2)\nnew head\n");
+    struct multiline_rule rule = {.languages = MULTILINE_JAVA};
+    struct frames_files files = {.rule = &rule, .plain = true};
+    struct frames_life l;
+    struct frames kept;
+    unsigned older = 0;
+
+    (void)state;
+    files.file = BYTES_LITERAL("");
+    frames_begin(&l, &files);
+    l.frame.arg = &l.kept;
+    assert_true(docker_frame_run(&l.frame, &l.at[0], bytes_of(old, late), false));
+    assert_true(docker_frame_run(&l.frame, &l.at[1], bytes_of(fresh, begun), false));
+    assert_int_equal(l.kept.n, 2);
+    assert_text(&l.kept, 0, "old head\n\tat a.B.c(D.java:1)");
+    assert_text(&l.kept, 1, "\tat a.B.d(D.java:2)");
+    l.kept.refuse = 2;
+    docker_frame_run(&l.frame, &l.at[0], bytes_of(old + late, sizeof old - 1 - late), false);
+    l.at[0] = docker_frame_resume(&l.frame, &l.at[0], &older);
+    l.at[1] = docker_frame_resume(&l.frame, &l.at[1], &older);
+    assert_int_equal(l.at[0].offset, late);
+    assert_int_equal(l.at[1].offset, strlen("\tat a.B.d(D.java:2)\n"));
+    docker_frame_forget(&l.frame);
+    l.kept.refuse = 0;
+    for (size_t i = 0; i < 2; i++) {
+        struct bytes file = i ? BYTES_LITERAL(fresh) : BYTES_LITERAL(old);
+
+        assert_true(docker_frame_run(
+            &l.frame, &l.at[i], bytes_of(file.p + l.at[i].offset, file.n - l.at[i].offset), true));
+    }
+    assert_true(docker_frame_flush(&l.frame));
+    assert_int_equal(l.kept.n, 5);
+    assert_text(&l.kept, 2, "\tat late.E.f(G.java:1)");
+    assert_text(&l.kept, 3, "new head\n\tat a.B.e(D.java:3)\n\n\tat a.B.g(D.java:4)");
+    assert_text(&l.kept, 4, "last");
+    kept = frames_end(&l);
+    frames_fini(&kept);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -163,6 +242,8 @@ int main(void)
         cmocka_unit_test(test_positions_by_stream),
         cmocka_unit_test(test_another_rule_loses_nothing),
         cmocka_unit_test(test_ceiling),
+        cmocka_unit_test(test_ceiling_and_restart),
+        cmocka_unit_test(test_text_files_by_themselves),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
