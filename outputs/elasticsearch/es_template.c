@@ -36,13 +36,18 @@ struct es_features es_features_of(const char *version, bool opensearch)
     n = major * 100 + minor;
     if (opensearch)
         return (struct es_features){
-            .composable = true, .date_nanos = true, .match_only_text = n >= 212};
+            .composable = true,
+            .date_nanos = true,
+            .match_only_text = n >= 212,
+            .doc_value_search = n >= 212,
+        };
     return (struct es_features){
         .composable = n >= 708,
         .match_only_text = n >= 714,
         .ignore_beyond_limit = n >= 814,
         /* Older Kibanas sort it by milliseconds and lose their place in the context of a record. */
         .date_nanos = n >= 708,
+        .doc_value_search = n >= 801,
     };
 }
 
@@ -55,10 +60,19 @@ static bool is_string(yajl_val v, const char *text)
 
 static void write_value(yajl_val v, const struct es_features *f, struct strbuf *to);
 
-/* One member, or what this node has instead. */
-static bool write_member(const char *name, yajl_val v, const struct es_features *f,
+/* Of the mapping of a decimal: that it needs no index, as its doc values can be searched. */
+static bool is_decimal_without_index(const char *name, yajl_val v, yajl_val mapping)
+{
+    return strcmp(name, "index") == 0 && YAJL_IS_FALSE(v) &&
+           is_string(get(mapping, "type"), "double");
+}
+
+/* One member of an object, or what this node has instead. */
+static bool write_member(const char *name, yajl_val v, yajl_val object, const struct es_features *f,
                          struct strbuf *to)
 {
+    if (!f->doc_value_search && is_decimal_without_index(name, v, object))
+        return false;
     if (strcmp(name, "ignore_dynamic_beyond_limit") == 0 && !f->ignore_beyond_limit)
         return false;
     if (strcmp(name, "type") == 0 && is_string(v, "match_only_text") && !f->match_only_text) {
@@ -85,7 +99,7 @@ static void write_members(yajl_val v, const struct es_features *f, struct strbuf
 
         if (!first)
             strbuf_add_char(to, ',');
-        if (write_member(YAJL_GET_OBJECT(v)->keys[i], YAJL_GET_OBJECT(v)->values[i], f, to))
+        if (write_member(YAJL_GET_OBJECT(v)->keys[i], YAJL_GET_OBJECT(v)->values[i], v, f, to))
             first = false;
         else
             to->n = n;

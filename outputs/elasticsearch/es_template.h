@@ -13,7 +13,7 @@
 
 /* Rises with each change of the files under conf/elasticsearch: a node that holds a higher one is
  * another agent's, and newer. */
-#define ES_TEMPLATE_VERSION 1
+#define ES_TEMPLATE_VERSION 2
 
 /* What a node takes. */
 struct es_features {
@@ -21,6 +21,7 @@ struct es_features {
     bool match_only_text;     /* the field type */
     bool ignore_beyond_limit; /* total_fields.ignore_dynamic_beyond_limit */
     bool date_nanos;          /* … and Kibana knows what to do with it */
+    bool doc_value_search;    /* numbers that are not indexed are found all the same */
 };
 
 /* What a version ("8.19.0") of Elasticsearch, or of OpenSearch, has. "" or no version: what all

@@ -46,7 +46,7 @@ def test_fresh_then_unchanged(lab, node):
     only(put(lab, node.elastic), NAME, "unchanged")
     assert node.changes == changes == [("PUT", f"/_index_template/{NAME}")]
     made, file = node.templates[NAME], json.loads(conf("elasticsearch", "index-template.json"))
-    assert made["_meta"]["managed_by"] == "barge" and made["_meta"]["version"] == made["version"] == 1
+    assert made["_meta"]["managed_by"] == "barge" and made["_meta"]["version"] == made["version"] == 2
     # On a node of today it is the file, but for what says whose it is.
     assert {k: made[k] for k in file} == file
 
@@ -121,16 +121,18 @@ def types_in(value):
 
 
 @pytest.mark.parametrize("version,distribution,has,lacks", [
-    ("9.2.0", None, {"match_only_text", "date_nanos", "ignore"}, ()),
-    ("8.14.0", None, {"match_only_text", "date_nanos", "ignore"}, ()),
-    ("8.13.4", None, {"match_only_text", "date_nanos"}, ()),
+    ("9.2.0", None, {"match_only_text", "date_nanos", "ignore", "unindexed"}, ()),
+    ("8.14.0", None, {"match_only_text", "date_nanos", "ignore", "unindexed"}, ()),
+    ("8.13.4", None, {"match_only_text", "date_nanos", "unindexed"}, ()),
+    ("8.1.0", None, {"match_only_text", "date_nanos", "unindexed"}, ()),
+    ("8.0.1", None, {"match_only_text", "date_nanos"}, ()),
     ("7.13.4", None, {"date_nanos"}, ()),
     ("7.10.2", None, {"date_nanos"}, ()),
     ("1.3.13", "opensearch", {"date_nanos"}, ()),
     ("2.11.1", "opensearch", {"date_nanos"}, ()),
-    ("2.19.1", "opensearch", {"date_nanos", "match_only_text"}, ()),
-    ("8.19.0", None, {"date_nanos", "ignore"}, ("match_only_text",)),
-    ("8.19.0", None, {"date_nanos"}, ("match_only_text", "ignore_dynamic_beyond_limit"))])
+    ("2.19.1", "opensearch", {"date_nanos", "match_only_text", "unindexed"}, ()),
+    ("8.19.0", None, {"date_nanos", "ignore", "unindexed"}, ("match_only_text",)),
+    ("8.19.0", None, {"date_nanos", "unindexed"}, ("match_only_text", "ignore_dynamic_beyond_limit"))])
 def test_what_the_version_has(lab, version, distribution, has, lacks):
     """And a build without a module is found out once, not anew at each run."""
     node = IndexSide(lab.elastic(), version=version, distribution=distribution, lacks=lacks, root=not lacks)
@@ -141,6 +143,11 @@ def test_what_the_version_has(lab, version, distribution, has, lacks):
     properties = node.templates[NAME]["template"]["mappings"]["properties"]
     if "match_only_text" not in has:
         assert properties["message"] == {"type": "text", "norms": False}
+    # Decimals go without an index only where they are found without one.
+    decimals = next(t["decimals"]["mapping"] for t in node.templates[NAME]["template"]["mappings"]["dynamic_templates"] if "decimals" in t)
+    assert decimals == ({"type": "double", "index": False} if "unindexed" in has else {"type": "double"})
+    assert properties["event"]["properties"]["sequence"] == {"type": "long", "index": False}
+    assert properties["event"]["properties"]["original"]["index"] is False
     changes = len(node.changes)
     only(put(lab, node.elastic), "unchanged")
     assert len(node.changes) == changes

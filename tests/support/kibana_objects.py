@@ -98,8 +98,8 @@ def table(name, title, metrics, buckets, query="", view=RECORDS):
 
 # ---- dashboards ----
 
-def dashboard(name, title, description, panels, kibana8, control=None, time_from="now-24h"):
-    """panels: (object, x, y, width, height) on a grid of 48 columns."""
+def dashboard(name, title, description, panels, kibana8, control=None, query="", time_from="now-24h"):
+    """panels: (object, x, y, width, height) on a grid of 48 columns. query: what stands in its query bar when it is opened."""
     placed, references = [], []
     for i, (panel, x, y, w, h) in enumerate(panels):
         placed.append({"version": VERSIONS["visualization"], "gridData": {"x": x, "y": y, "w": w, "h": h, "i": str(i + 1)}, "panelIndex": str(i + 1),
@@ -108,17 +108,17 @@ def dashboard(name, title, description, panels, kibana8, control=None, time_from
     attributes = {
         "title": title, "description": description, "panelsJSON": text(placed), "version": 1, "timeRestore": True, "timeFrom": time_from, "timeTo": "now",
         "optionsJSON": text({"hidePanelTitles": False, "useMargins": True}),
-        "kibanaSavedObjectMeta": {"searchSourceJSON": text({"query": {"query": "", "language": "kuery"}, "filter": []})},
+        "kibanaSavedObjectMeta": {"searchSourceJSON": text({"query": {"query": query, "language": "kuery"}, "filter": []})},
     }
     if control and kibana8:
         view, field, label = control
         attributes["controlGroupInput"] = {
             "controlStyle": "oneLine", "chainingSystem": "HIERARCHICAL",
-            "panelsJSON": text({"request": {"order": 0, "width": "large", "grow": True, "type": "optionsListControl",
-                                            "explicitInput": {"id": "request", "fieldName": field, "title": label, "singleSelect": True, "enhancements": {}}}}),
+            "panelsJSON": text({"service": {"order": 0, "width": "large", "grow": True, "type": "optionsListControl",
+                                            "explicitInput": {"id": "service", "fieldName": field, "title": label, "singleSelect": True, "enhancements": {}}}}),
             "ignoreParentSettingsJSON": text({"ignoreFilters": False, "ignoreQuery": False, "ignoreTimerange": False, "ignoreValidations": False}),
         }
-        references.append({"name": "controlGroup_request:optionsListDataView", "type": "index-pattern", "id": view})
+        references.append({"name": "controlGroup_service:optionsListDataView", "type": "index-pattern", "id": view})
     return saved("dashboard", name, attributes, references)
 
 
@@ -140,11 +140,12 @@ def objects(kibana8):
     errors = search("barge-errors", "Errors", [SERVICE, "message", "error.message", REQUEST], f"{LEVEL} : (error or fatal) or error.message : *")
     slow = search("barge-slow-records", "Slowest records", [SERVICE, DURATION, "message", REQUEST], f"{DURATION} : *", by=DURATION)
     timeline = bars("barge-request-timeline", "When each service spoke", SERVICE)
-    control = [] if kibana8 else [input_control("barge-request-control", "Request", RECORDS, REQUEST, "Request id")]
+    control = [] if kibana8 else [input_control("barge-request-control", "Service", RECORDS, SERVICE, "Service")]
     top = 6 if control else 0
-    one_request = dashboard("barge-one-request", "One request", "The records of one request over all services. Choose its id above, or filter by http.request.id.",
+    # The id is asked for in the query bar: a control would have the node count all ids there are, for which the template keeps nothing.
+    one_request = dashboard("barge-one-request", "One request", "The records of one request over all services. Put its id into the query above.",
                             [*((c, 0, 0, 48, 6) for c in control), (timeline, 0, top, 48, 11), (story, 0, top + 11, 48, 28)],
-                            kibana8, (RECORDS, REQUEST, "Request id"))
+                            kibana8, (RECORDS, SERVICE, "Service"), f'{REQUEST} : "put its id here"')
 
     rate = bars("barge-service-rate", "Records by service", SERVICE)
     levels = bars("barge-service-levels", "Records by level", LEVEL)

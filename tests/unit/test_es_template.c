@@ -112,29 +112,32 @@ static void test_wildcards(void **state)
 }
 
 static const struct es_template wanted = {.file = ES_FILE_TEMPLATE, .wildcard = "m-*"};
-static const struct es_features all = {true, true, true, true}, legacy;
+static const struct es_features all = {true, true, true, true, true}, legacy;
 
 static void test_features(void **state)
 {
     static const struct {
         const char *version;
         bool opensearch;
-        struct es_features f; /* composable, match_only_text, ignore_beyond_limit, date_nanos */
+        struct es_features f; /* composable, match_only_text, ignore_beyond_limit, date_nanos,
+                                doc_value_search */
     } cases[] = {
-        {"9.2.0", false, {true, true, true, true}},
-        {"8.14.0", false, {true, true, true, true}},
-        {"8.13.99", false, {true, true, false, true}},
-        {"7.14.0", false, {true, true, false, true}},
-        {"7.13.4", false, {true, false, false, true}},
-        {"7.8.0", false, {true, false, false, true}},
-        {"7.7.1", false, {false, false, false, false}},
-        {"10.0.0-SNAPSHOT", false, {true, true, true, true}},
-        {"1.0.0", true, {true, false, false, true}},
-        {"2.11.1", true, {true, false, false, true}},
-        {"2.12.0", true, {true, true, false, true}},
-        {"3.8.0", true, {true, true, false, true}},
-        {"", false, {true, false, false, true}},
-        {"unknown", true, {true, false, false, true}},
+        {"9.2.0", false, {true, true, true, true, true}},
+        {"8.14.0", false, {true, true, true, true, true}},
+        {"8.13.99", false, {true, true, false, true, true}},
+        {"8.1.0", false, {true, true, false, true, true}},
+        {"8.0.1", false, {true, true, false, true, false}},
+        {"7.14.0", false, {true, true, false, true, false}},
+        {"7.13.4", false, {true, false, false, true, false}},
+        {"7.8.0", false, {true, false, false, true, false}},
+        {"7.7.1", false, {false, false, false, false, false}},
+        {"10.0.0-SNAPSHOT", false, {true, true, true, true, true}},
+        {"1.0.0", true, {true, false, false, true, false}},
+        {"2.11.1", true, {true, false, false, true, false}},
+        {"2.12.0", true, {true, true, false, true, true}},
+        {"3.8.0", true, {true, true, false, true, true}},
+        {"", false, {true, false, false, true, false}},
+        {"unknown", true, {true, false, false, true, false}},
     };
 
     (void)state;
@@ -231,6 +234,10 @@ static void test_what_changes_the_hash(void **state)
     es_template_body(&with, &all, &body, b);
     assert_string_not_equal(a, b);
     less.match_only_text = false;
+    es_template_body(&wanted, &less, &body, b);
+    assert_string_not_equal(a, b);
+    less = all;
+    less.doc_value_search = false;
     es_template_body(&wanted, &less, &body, b);
     assert_string_not_equal(a, b);
     strbuf_fini(&body);
