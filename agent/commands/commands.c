@@ -85,6 +85,19 @@ static const struct command commands[] = {
      .takes_config = true,
      .options = "kibana= overwrite prune dry-run",
      .fn = command_setup},
+    {.name = "import",
+     .usage = "[-o FILE] FILE...",
+     .help = "barge's configuration for a pipeline of Logstash, to standard output; what it cannot "
+             "express is named by line, and stands there as a comment",
+     .details =
+         "    FILE...    the pipeline's files, or its folder, or - for standard input\n"
+         "    -o FILE    write the configuration to FILE instead\n"
+         "    exit status 0: nothing was left out, 1: something was, 2: it is no pipeline that can "
+         "be read\n",
+     .min_rest = 1,
+     .max_rest = SIZE_MAX,
+     .options = "o=",
+     .fn = command_import},
     {.name = "help",
      .usage = "[COMMAND]",
      .help = "this, or one command's part of it",
@@ -202,13 +215,33 @@ static const char *find_option(const struct command *c, const char *name, size_t
     return NULL;
 }
 
-/* Takes the long option **p, and what follows it when that is its value: then *p is moved on.
- * Returns 0, or the exit status. */
+/* Takes the option **p with one dash and one letter, whose value may stand right behind it. */
+static int take_letter(const struct command *c, struct arguments *a, char ***p)
+{
+    char *arg = **p;
+    const char *o = find_option(c, arg + 1, 1);
+
+    if (!o)
+        return wrong_use(c, "unknown option ", arg);
+    ASSERT(o[1] == '='); /* there are no others yet */
+    if (a->n_options == COMMANDS_OPTIONS)
+        return wrong_use(c, "too many options: ", arg);
+    a->options[a->n_options].value = arg[2] ? arg + 2 : *++*p;
+    if (!a->options[a->n_options].value)
+        return wrong_use(c, "a value is missing behind ", arg);
+    arg[0] = arg[1];
+    arg[1] = '\0';
+    a->options[a->n_options++].name = arg;
+    return 0;
+}
+
+/* Takes the option **p, and what follows it when that is its value: then *p is moved on. Returns 0,
+ * or the exit status. */
 static int take_option(const struct command *c, struct arguments *a, char ***p)
 {
     char *arg = **p, *name = arg + 2, *equals = strchr(name, '=');
     size_t n = equals ? (size_t)(equals - name) : strlen(name);
-    const char *o = strncmp(arg, "--", 2) == 0 ? find_option(c, name, n) : NULL;
+    const char *o = n > 1 ? find_option(c, name, n) : NULL;
 
     if (!o)
         return wrong_use(c, "unknown option ", arg);
@@ -250,7 +283,7 @@ static int run_command(const struct command *c, char **args)
             if (!a.config)
                 return wrong_use(c, "-c needs a FILE", "");
         } else {
-            int status = take_option(c, &a, &p);
+            int status = arg[1] == '-' ? take_option(c, &a, &p) : take_letter(c, &a, &p);
 
             if (status)
                 return status;

@@ -30,7 +30,8 @@ struct command {
     bool takes_config; /* -c FILE */
     size_t min_rest, max_rest;
     int (*fn)(const struct arguments *a); /* returns the exit status */
-    const char *options; /* its long ones, "since= json": = for those that take a value; or NULL */
+    const char *options; /* "since= json o=": = for those that take a value, one letter for those
+                            with one dash; or NULL */
     const char *details; /* more lines of its help, each with its line feed; or NULL */
 };
 
@@ -39,7 +40,7 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_WRONG = 2 }; /* the contract's exit 
 /* The whole program: argv of main, its exit status. */
 int commands_main(int argc, char **argv);
 
-/* The value of a long option ("" for one that takes none), NULL when it was not given. Of several
+/* The value of an option ("" for one that takes none), NULL when it was not given. Of several
  * the last. */
 const char *commands_option(const struct arguments *a, const char *name);
 
@@ -60,5 +61,6 @@ int command_replay(const struct arguments *a);
 int command_trace(const struct arguments *a);
 int command_setup(const struct arguments *a);
 int command_top(const struct arguments *a);
+int command_import(const struct arguments *a);
 
 #endif

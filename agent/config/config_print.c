@@ -6,31 +6,16 @@
 #include "agent/config/config_table.h"
 #include "agent/config/config_value.h"
 
-#include <ctype.h>
 #include <stdio.h>
 
 #define COMMENT_COLUMN 44
-
-/* As it stands where that is one plain YAML word, else as a JSON string, which YAML reads too. */
-static void add_word(struct strbuf *to, const char *s)
-{
-    bool plain = isalnum((unsigned char)s[0]) || s[0] == '/' || s[0] == '.';
-    size_t n = strlen(s);
-
-    for (size_t i = 0; plain && i < n; i++)
-        plain = isalnum((unsigned char)s[i]) || strchr("_./:+-@%", s[i]);
-    if (plain && s[n - 1] != ':')
-        strbuf_add_str(to, s);
-    else
-        strbuf_add_json(to, bytes_str(s));
-}
 
 static void add_url(struct strbuf *to, const char *url)
 {
     struct strbuf masked = {0};
 
     config_value_add_masked(&masked, url);
-    add_word(to, masked.n ? masked.p : "");
+    config_value_add_word(to, masked.n ? masked.p : "");
     strbuf_fini(&masked);
 }
 
@@ -42,7 +27,7 @@ static void add_list(struct strbuf *to, const struct setting *s, char *const *li
         if (s->type == SET_MASKED_LIST)
             add_url(to, list[i]);
         else
-            add_word(to, list[i]);
+            config_value_add_word(to, list[i]);
     }
     strbuf_add_char(to, ']');
 }
@@ -53,14 +38,14 @@ static void add_map(struct strbuf *to, const struct setting *s, const struct fie
     for (size_t i = 0; pairs[i].name; i++) {
         strbuf_add_str(to, i ? ", " : "");
         if (strchr(pairs[i].name, ':'))
-            strbuf_add_json(to, bytes_str(pairs[i].name));
+            config_value_add_quoted(to, pairs[i].name);
         else
-            add_word(to, pairs[i].name);
+            config_value_add_word(to, pairs[i].name);
         strbuf_add_str(to, ": ");
         if (s->type == SET_JSON_MAP)
             strbuf_add_str(to, pairs[i].value);
         else
-            add_word(to, pairs[i].value);
+            config_value_add_word(to, pairs[i].value);
     }
     strbuf_add_char(to, '}');
 }
@@ -77,7 +62,7 @@ static void add_value(struct strbuf *to, const void *base, const struct setting 
     case SET_STRING:
     case SET_FILE:
     case SET_START:
-        add_word(to, *(char *const *)at);
+        config_value_add_word(to, *(char *const *)at);
         break;
     case SET_MASKED:
         add_url(to, *(char *const *)at);

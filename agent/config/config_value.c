@@ -396,6 +396,64 @@ int config_value_check_convert(const char *text, struct error *why)
     return error_set(why, "\"%.60s\" is no type; there are string, long, double and boolean", text);
 }
 
+/* The code of the character at p when it is one that is_unsafe names, else 0; *n is its length. */
+static unsigned unsafe_code(const char *text, size_t *n)
+{
+    const unsigned char *p = (const unsigned char *)text;
+
+    *n = 1;
+    if (p[0] < ' ' || p[0] == 0x7f)
+        return p[0];
+    *n = 2;
+    if (p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0) /* C1, with NEL */
+        return p[1];
+    *n = 3;
+    if (p[0] == 0xe2 && p[1] == 0x80 && (p[2] == 0xa8 || p[2] == 0xa9))
+        return 0x2000u + p[2] - 0x80u; /* line and paragraph separators */
+    if (p[0] == 0xef && ((p[1] == 0xbb && p[2] == 0xbf) || (p[1] == 0xbf && p[2] >= 0xbe)))
+        return p[1] == 0xbb ? 0xfeffu : 0xffc0u + p[2] - 0x80u;
+    return 0;
+}
+
+bool config_value_is_unsafe(const char *p)
+{
+    size_t n;
+
+    return unsafe_code(p, &n) != 0;
+}
+
+void config_value_add_quoted(struct strbuf *to, const char *s)
+{
+    struct strbuf json = {0};
+
+    strbuf_add_json(&json, bytes_str(s));
+    for (const char *p = json.p; *p;) {
+        size_t n;
+        unsigned code = unsafe_code(p, &n);
+
+        if (code) {
+            strbuf_printf(to, "\\u%04x", code);
+            p += n;
+        } else {
+            strbuf_add_char(to, *p++);
+        }
+    }
+    strbuf_fini(&json);
+}
+
+void config_value_add_word(struct strbuf *to, const char *s)
+{
+    bool plain = isalnum((unsigned char)s[0]) || s[0] == '/' || s[0] == '.';
+    size_t n = strlen(s);
+
+    for (size_t i = 0; plain && i < n; i++)
+        plain = isalnum((unsigned char)s[i]) || strchr("_./:+-@%", s[i]);
+    if (plain && s[n - 1] != ':' && strcmp(s, "null") != 0)
+        strbuf_add_str(to, s);
+    else
+        config_value_add_quoted(to, s);
+}
+
 void config_value_add_masked(struct strbuf *to, const char *url)
 {
     const char *begin = strstr(url, "://"), *slash, *at, *colon;

@@ -48,6 +48,13 @@ int config_value_check_label(const char *text, struct error *why);
 /* string, long, double or boolean. */
 int config_value_check_convert(const char *text, struct error *why);
 
+/* Whether the UTF-8 character at p is one that YAML forbids, or takes for the end of a line. */
+bool config_value_is_unsafe(const char *p);
+/* Adds s as a JSON string, which YAML reads, too: no such character stands in it. */
+void config_value_add_quoted(struct strbuf *to, const char *s);
+/* Adds s as it stands where that is one plain YAML word, else quoted. */
+void config_value_add_word(struct strbuf *to, const char *s);
+
 /* Adds a URL with its password as ***. */
 void config_value_add_masked(struct strbuf *to, const char *url);
 

@@ -1,0 +1,552 @@
+/* elasticsearch and file; barge has one output. */
+#include "agent/commands/logstash_work.h"
+
+#include "agent/config/config_value.h"
+
+#include <stdlib.h>
+
+#define PLACE PLAN_OUTPUT
+
+static void refuse(struct work *w, const struct logstash_value *v, const char *why)
+{
+    work_leave_out(w, PLACE, work_option_span(v), "elasticsearch: %.*s: %s",
+                   (int)MIN(v->name.n, 60u), v->name.p, why);
+}
+
+/* ---- hosts ---- */
+
+/* The end of ${…} at p, p when there is none. */
+static const char *behind_variable(const char *p)
+{
+    const char *close = strncmp(p, "${", 2) == 0 ? strchr(p, '}') : NULL;
+
+    return close ? close + 1 : p;
+}
+
+/* The end of what names the host in a URL behind its scheme; *port says whether there is one. */
+static const char *end_of_host(const char *p, bool *port)
+{
+    bool bracket = false;
+
+    *port = false;
+    while (*p && !strchr("/?#", *p)) {
+        const char *next = behind_variable(p);
+
+        if (next > p) {
+            p = next;
+            continue;
+        }
+        bracket = (bracket || *p == '[') && *p != ']';
+        if (*p == '@')
+            *port = false; /* that was before a password */
+        else if (*p == ':' && !bracket)
+            *port = true;
+        p++;
+    }
+    return p;
+}
+
+/* text, one of `hosts`, as the URL that Logstash makes of it. */
+static void add_url(struct strbuf *to, const char *text, bool tls, const char *port_text,
+                    const char *path)
+{
+    const char *scheme = strstr(text, "://"), *end;
+    bool port;
+
+    if (strncmp(text, "//", 2) == 0)
+        text += 2;
+    if (!scheme)
+        strbuf_add_str(to, tls ? "https://" : "http://");
+    end = end_of_host(scheme ? scheme + 3 : text, &port);
+    strbuf_add(to, text, (size_t)(end - text));
+    if (!port)
+        strbuf_printf(to, ":%s", port_text);
+    if (*path && (!*end || strcmp(end, "/") == 0))
+        strbuf_printf(to, "%s%s", *path == '/' ? "" : "/", path);
+    else
+        strbuf_add_str(to, end);
+}
+
+struct hosts {
+    bool tls;
+    char *port, *path;
+};
+
+static void take_host(struct work *w, const struct logstash_value *v,
+                      const struct logstash_value *option, const struct hosts *h)
+{
+    struct strbuf url = {0}, yaml = {0};
+    struct error e;
+    char *text = work_text(v, &e);
+    int rc = text ? 0 : -1;
+
+    if (text && *behind_variable(text) == '\0' && *text == '$') {
+        work_leave_out(w, PLACE, work_option_span(option),
+                       "elasticsearch: hosts: what the variable holds must be a whole URL for "
+                       "barge, like http://localhost:9200");
+        plan_add_text(&w->plan.hosts, text);
+        free(text);
+        return;
+    }
+    if (rc == 0) {
+        add_url(&url, text, h->tls, h->port, h->path);
+        strbuf_add_str(&yaml, "output: {elasticsearch: {hosts: [");
+        config_value_add_quoted(&yaml, url.p);
+        strbuf_add_str(&yaml, "]}}");
+        rc = work_check(&yaml, &e);
+    }
+    if (rc < 0)
+        work_leave_out(w, PLACE, work_option_span(option), "elasticsearch: hosts: %s", e.text);
+    else if (plan_find_text(&w->plan.hosts, url.p) == SIZE_MAX)
+        plan_add_text(&w->plan.hosts, url.p);
+    strbuf_fini(&url);
+    strbuf_fini(&yaml);
+    free(text);
+}
+
+/* The text of an option, or otherwise; owned. */
+static char *text_or(const struct logstash_value *plugin, const char *name, const char *otherwise)
+{
+    const struct logstash_value *v = logstash_tree_option(plugin, name);
+    struct error e;
+    char *text = v ? work_text(v, &e) : NULL;
+
+    return text ? text : base_strdup(otherwise);
+}
+
+static void take_hosts(struct work *w, const struct logstash_value *plugin)
+{
+    const struct logstash_value *v = logstash_tree_option(plugin, "hosts");
+    struct hosts h = {.tls = work_on(plugin, "ssl", work_on(plugin, "ssl_enabled", false)),
+                      .port = text_or(plugin, "port", "9200"),
+                      .path = text_or(plugin, "path", "")};
+    bool list;
+
+    if (!v)
+        v = logstash_tree_option(plugin, "host");
+    list = v && v->kind == LOGSTASH_ARRAY;
+    for (const struct logstash_value *x = list ? v->first : v; x; x = list ? x->next : NULL)
+        take_host(w, x, v, &h);
+    if (!v) {
+        struct strbuf url = {0};
+
+        add_url(&url, "127.0.0.1", h.tls, h.port, h.path);
+        plan_add_text(&w->plan.hosts, url.p);
+        strbuf_fini(&url);
+    }
+    free(h.port);
+    free(h.path);
+}
+
+/* ---- index ---- */
+
+/* The type that all records have; owned, NULL when there is none. */
+static char *common_type(const struct work *w)
+{
+    struct error e;
+
+    if (w->n_inputs == 0 || !w->inputs[0].when.type.p)
+        return NULL;
+    for (size_t i = 1; i < w->n_inputs; i++)
+        if (!bytes_equal(w->inputs[0].when.type, w->inputs[i].when.type))
+            return NULL;
+    return work_text(logstash_tree_option(w->inputs[0].plugin, "type"), &e);
+}
+
+static void replace(struct strbuf *text, const char *what, const char *by)
+{
+    struct strbuf to = {0};
+    const char *p = text->p, *at;
+
+    while ((at = strstr(p, what)) != NULL) {
+        strbuf_add(&to, p, (size_t)(at - p));
+        strbuf_add_str(&to, by);
+        p = at + strlen(what);
+    }
+    strbuf_add_str(&to, p);
+    strbuf_fini(text);
+    *text = to;
+}
+
+static void take_index(struct work *w, const struct logstash_value *plugin)
+{
+    const struct logstash_value *v = logstash_tree_option(plugin, "index");
+    char *type = common_type(w);
+    struct strbuf text = {0}, quoted = {0}, yaml = {0};
+    struct error e;
+    char *index = v ? work_text(v, &e) : base_strdup("logstash-%{+YYYY.MM.dd}");
+    int rc = index ? 0 : -1;
+
+    if (index) {
+        strbuf_add_str(&text, index);
+        if (type) {
+            replace(&text, "%{type}", type);
+            replace(&text, "%{[type]}", type);
+        }
+        plan_yaml_text(&quoted, text.p);
+        strbuf_printf(&yaml, "output: {elasticsearch: {index: %s}}", quoted.p);
+        rc = work_check(&yaml, &e);
+    }
+    if (rc < 0)
+        refuse(w, v, e.text);
+    else
+        plan_add_pair(&w->plan.elasticsearch, "index", quoted.p);
+    if (rc == 0 && !v)
+        work_remark(w, PLACE, plugin->at,
+                    "elasticsearch: index: this is what Logstash takes without one, where it does "
+                    "not write into a data stream");
+    free(index);
+    free(type);
+    strbuf_fini(&text);
+    strbuf_fini(&quoted);
+    strbuf_fini(&yaml);
+}
+
+/* ---- the other options ---- */
+
+/* What makes a setting of an option. -1 with *e. */
+typedef int (*option_fn)(struct work *w, const struct logstash_value *v, const char *key,
+                         struct error *e);
+
+static int add_setting(struct plan_pairs *to, const char *section, const char *key,
+                       const char *value, struct error *e)
+{
+    struct strbuf yaml = {0}, quoted = {0};
+    int rc;
+
+    plan_yaml_text(&quoted, value);
+    strbuf_printf(&yaml, "output: {elasticsearch: {%s%s: %s%s}}", section, key, quoted.p,
+                  *section ? "}" : "");
+    rc = work_check(&yaml, e);
+    if (rc == 0) {
+        plan_drop_pair(to, key);
+        plan_add_pair(to, key, quoted.p);
+    }
+    strbuf_fini(&yaml);
+    strbuf_fini(&quoted);
+    return rc;
+}
+
+/* A file's name. Of a list only one can be had. */
+static int take_tls_file(struct work *w, const struct logstash_value *v, const char *key,
+                         struct error *e)
+{
+    bool list = v->kind == LOGSTASH_ARRAY;
+    char *text;
+    int rc;
+
+    if (list && (!v->first || v->first->next))
+        return error_set(e, "barge takes one file, which may hold several certificates");
+    text = work_text(list ? v->first : v, e);
+    if (!text)
+        return -1;
+    rc = add_setting(&w->plan.tls, "tls: {", key, text, e);
+    free(text);
+    return rc;
+}
+
+static int take_verify(struct work *w, const struct logstash_value *v, const char *key,
+                       struct error *e)
+{
+    bool off = work_is(v, "none") || work_bool(v) == 0;
+
+    return off ? add_setting(&w->plan.tls, "tls: {", key, "false", e) : 0;
+}
+
+static int take_setting(struct work *w, const struct logstash_value *v, const char *key,
+                        struct error *e)
+{
+    char *text = work_text(v, e);
+    int rc = text ? add_setting(&w->plan.elasticsearch, "", key, text, e) : -1;
+
+    free(text);
+    return rc;
+}
+
+static int take_seconds(struct work *w, const struct logstash_value *v, const char *key,
+                        struct error *e)
+{
+    struct strbuf to = {0};
+    int rc;
+
+    if (v->kind != LOGSTASH_NUMBER)
+        return error_set(e, "a number of seconds was expected");
+    strbuf_add_bytes(&to, v->text);
+    strbuf_add_char(&to, 's');
+    rc = add_setting(&w->plan.elasticsearch, "", key, to.p, e);
+    strbuf_fini(&to);
+    return rc;
+}
+
+static int take_compression(struct work *w, const struct logstash_value *v, const char *key,
+                            struct error *e)
+{
+    bool off = work_bool(v) == 0 || work_is(v, "0");
+
+    return add_setting(&w->plan.elasticsearch, "", key, off ? "none" : "gzip", e);
+}
+
+static int take_template(struct work *w, const struct logstash_value *v, const char *key,
+                         struct error *e)
+{
+    (void)key;
+    (void)e;
+    w->plan.no_setup = work_bool(v) == 0;
+    return 0;
+}
+
+/* create is what barge does; index is what it comes to, with an _id that nobody else has. */
+static int take_action(struct work *w, const struct logstash_value *v, const char *key,
+                       struct error *e)
+{
+    (void)w;
+    (void)key;
+    return work_is(v, "index") || work_is(v, "create")
+               ? 0
+               : error_set(e, "barge makes documents, and changes none");
+}
+
+static int take_off(struct work *w, const struct logstash_value *v, const char *key,
+                    struct error *e)
+{
+    (void)w;
+    return work_bool(v) == 0 ? 0 : error_set(e, "%s", key);
+}
+
+static int take_protocol(struct work *w, const struct logstash_value *v, const char *key,
+                         struct error *e)
+{
+    (void)w;
+    (void)key;
+    return work_is(v, "http") ? 0 : error_set(e, "barge speaks HTTP");
+}
+
+static int leave(struct work *w, const struct logstash_value *v, const char *key, struct error *e)
+{
+    (void)w;
+    (void)v;
+    return error_set(e, "%s", key);
+}
+
+static int remark(struct work *w, const struct logstash_value *v, const char *key, struct error *e)
+{
+    (void)e;
+    work_remark(w, PLACE, work_option_span(v), "elasticsearch: %.*s: %s", (int)v->name.n, v->name.p,
+                key);
+    return 0;
+}
+
+#define SIZES "barge finds out by itself what the node takes well"
+#define KEYSTORE "barge reads PEM, as tls.cert_file, tls.key_file and tls.ca_file"
+#define INDEX_SIDE "see `setup` and `retention`, and `barge setup`"
+
+/* By the name of the option: what makes something of it; the setting, or what is said. */
+static const struct {
+    const char *name;
+    option_fn fn;
+    const char *key;
+} options[] = {
+    {"cacert", take_tls_file, "ca_file"},
+    {"ssl_certificate_authorities", take_tls_file, "ca_file"},
+    {"ssl_certificate", take_tls_file, "cert_file"},
+    {"ssl_key", take_tls_file, "key_file"},
+    {"ssl_certificate_verification", take_verify, "verify"},
+    {"ssl_verification_mode", take_verify, "verify"},
+    {"proxy", take_setting, "proxy"},
+    {"timeout", take_seconds, "timeout"},
+    {"http_compression", take_compression, "compression"},
+    {"compression_level", take_compression, "compression"},
+    {"manage_template", take_template, ""},
+    {"action", take_action, ""},
+    {"protocol", take_protocol, ""},
+    {"data_stream", take_off, "barge writes daily indices, into no data stream"},
+    {"ilm_enabled", take_off, INDEX_SIDE},
+    {"sniffing", take_off, "name the nodes in hosts"},
+    {"keystore", leave, KEYSTORE},
+    {"keystore_password", leave, KEYSTORE},
+    {"truststore", leave, KEYSTORE},
+    {"truststore_password", leave, KEYSTORE},
+    {"ssl_keystore_path", leave, KEYSTORE},
+    {"ssl_keystore_password", leave, KEYSTORE},
+    {"ssl_keystore_type", leave, KEYSTORE},
+    {"ssl_truststore_path", leave, KEYSTORE},
+    {"ssl_truststore_password", leave, KEYSTORE},
+    {"ssl_truststore_type", leave, KEYSTORE},
+    {"template", leave, INDEX_SIDE},
+    {"template_name", leave, INDEX_SIDE},
+    {"template_overwrite", leave, INDEX_SIDE},
+    {"ilm_rollover_alias", leave, INDEX_SIDE},
+    {"ilm_pattern", leave, INDEX_SIDE},
+    {"ilm_policy", leave, INDEX_SIDE},
+    {"document_id", leave,
+     "barge gives each document an _id of its own, so that none is there "
+     "twice"},
+    {"cloud_id", leave, "name the nodes in hosts"},
+    {"cloud_auth", leave, "secrets come from files: username and password_file"},
+    {"document_type", remark, "since Elasticsearch 7 there are no types"},
+    {"template_api", remark, "barge takes what the node knows"},
+    {"workers", remark, SIZES},
+    {"flush_size", remark, SIZES},
+    {"idle_flush_time", remark, SIZES},
+    {"pool_max", remark, SIZES},
+    {"pool_max_per_route", remark, SIZES},
+    {"retry_initial_interval", remark, SIZES},
+    {"retry_max_interval", remark, SIZES},
+    {"retry_on_conflict", remark, "barge changes no document"},
+    {"max_retries", remark, "barge tries until the node takes it"},
+    {"resurrect_delay", remark, "a host that fails is asked again by itself"},
+    {"healthcheck_path", remark, "a host that fails is asked again by itself"},
+    {"validate_after_inactivity", remark, "connections are looked after by themselves"},
+    {"sniffing_delay", remark, "hosts are those that are named"},
+    {"sniffing_path", remark, "hosts are those that are named"},
+    {"failure_type_logging_whitelist", remark, "barge logs one line for what repeats"},
+    {"silence_errors_in_log", remark, "barge logs one line for what repeats"},
+};
+
+static bool is_taken(const struct logstash_value *v)
+{
+    static const char *const taken[] = {"hosts",       "host",  "port", "path",     "ssl",
+                                        "ssl_enabled", "index", "user", "password", "api_key"};
+
+    for (size_t i = 0; i < ARRAY_LEN(taken); i++)
+        if (bytes_is(v->name, taken[i]))
+            return true;
+    return false;
+}
+
+static void take_option(struct work *w, const struct logstash_value *v)
+{
+    struct error e;
+
+    if (is_taken(v) || work_needs_nothing(v))
+        return;
+    for (size_t i = 0; i < ARRAY_LEN(options); i++)
+        if (bytes_is(v->name, options[i].name)) {
+            if (options[i].fn(w, v, options[i].key, &e) < 0)
+                refuse(w, v, e.text);
+            return;
+        }
+    refuse(w, v, "barge has nothing that stands for it");
+}
+
+/* Secrets come from files. That they are there is nothing that can be done here. */
+static void take_credentials(struct work *w, const struct logstash_value *plugin)
+{
+    const struct logstash_value *user = logstash_tree_option(plugin, "user");
+    const struct logstash_value *password = logstash_tree_option(plugin, "password");
+    const struct logstash_value *key = logstash_tree_option(plugin, "api_key");
+    struct strbuf line = {0};
+    struct error e;
+    char *name = user ? work_text(user, &e) : NULL;
+
+    if (password || user) {
+        refuse(w, password ? password : user,
+               "secrets come from files; put the password into one and take these two lines in");
+        strbuf_add_str(&line, "username: ");
+        plan_yaml_text(&line, name ? name : "");
+        plan_comment(&w->plan, PLACE, line.p);
+        plan_comment(&w->plan, PLACE, "password_file: /etc/barge/password");
+    }
+    if (key) {
+        refuse(w, key,
+               "secrets come from files; put the key into one, in the form of "
+               "printf %s ID:KEY | base64 -w0, and take this line in");
+        plan_comment(&w->plan, PLACE, "api_key_file: /etc/barge/api-key");
+    }
+    strbuf_fini(&line);
+    free(name);
+}
+
+static void take_elasticsearch(struct work *w, const struct logstash_value *plugin)
+{
+    take_hosts(w, plugin);
+    take_index(w, plugin);
+    take_credentials(w, plugin);
+    for (const struct logstash_value *v = plugin->first; v; v = v->next)
+        take_option(w, v);
+}
+
+/* ---- file, stdout ---- */
+
+static bool is_lines(const struct logstash_value *codec)
+{
+    return !codec ||
+           (codec->kind <= LOGSTASH_PLUGIN && !codec->first && bytes_is(codec->text, "json_lines"));
+}
+
+/* false: it was left out as a whole. */
+static bool take_file(struct work *w, const struct logstash_value *plugin)
+{
+    const struct logstash_value *path = logstash_tree_option(plugin, "path");
+    struct strbuf yaml = {0};
+    struct error e = {"it has no path"};
+    char *text = path ? work_text(path, &e) : NULL;
+    int rc = -1;
+
+    if (text) {
+        strbuf_add_str(&yaml, "output: {file: {path: ");
+        config_value_add_quoted(&yaml, text);
+        strbuf_add_str(&yaml, "}}");
+        rc = work_check(&yaml, &e);
+    }
+    if (rc < 0)
+        work_leave_out(w, PLACE, plugin->at, "file: %s", e.text);
+    else
+        plan_set(&w->plan.file_path, text);
+    for (const struct logstash_value *v = plugin->first; v && rc == 0; v = v->next)
+        if (!bytes_is(v->name, "path") && !work_needs_nothing(v) &&
+            !(bytes_is(v->name, "codec") && is_lines(v)))
+            work_leave_out(w, PLACE, work_option_span(v),
+                           "file: %.*s: barge writes one document a line, as JSON",
+                           (int)MIN(v->name.n, 60u), v->name.p);
+    strbuf_fini(&yaml);
+    free(text);
+    return rc == 0;
+}
+
+/* ---- all ---- */
+
+static bool is_for_none(const struct work *w, const struct when *states)
+{
+    for (size_t i = 0; i < w->n_inputs; i++)
+        if (states[i].result != WHEN_NEVER)
+            return false;
+    return w->n_inputs > 0;
+}
+
+static bool is_for_all(const struct work *w, const struct when *states)
+{
+    for (size_t i = 0; i < MAX(w->n_inputs, 1u); i++)
+        if (states[i].result != WHEN_ALWAYS)
+            return false;
+    return true;
+}
+
+void logstash_output(struct work *w, const struct logstash_value *plugin, const struct when *states)
+{
+    bool elasticsearch =
+        bytes_is(plugin->text, "elasticsearch") || bytes_is(plugin->text, "opensearch");
+    bool file = bytes_is(plugin->text, "file");
+
+    if (is_for_none(w, states)) {
+        work_remark(w, PLACE, plugin->at,
+                    "%.*s: its condition holds for no input that is taken over",
+                    (int)MIN(plugin->text.n, 60u), plugin->text.p);
+    } else if (bytes_is(plugin->text, "stdout")) {
+        work_leave_out(w, PLACE, plugin->at,
+                       "stdout: to see documents, have output.file alone and look at its files");
+    } else if (!elasticsearch && !file) {
+        work_leave_out(w, PLACE, plugin->at, "output %.*s: barge has nothing that stands for it",
+                       (int)MIN(plugin->text.n, 60u), plugin->text.p);
+    } else if (w->output) {
+        work_leave_out(w, PLACE, plugin->at, "barge has one output, and there is one already");
+    } else {
+        if (!is_for_all(w, states))
+            work_leave_out(w, PLACE, (struct logstash_span){plugin->at.begin, plugin->at.begin},
+                           "%.*s: its condition; barge sends all documents to its one output",
+                           (int)plugin->text.n, plugin->text.p);
+        w->output = elasticsearch || take_file(w, plugin);
+        if (elasticsearch)
+            take_elasticsearch(w, plugin);
+    }
+}

@@ -1,0 +1,192 @@
+#include "agent/commands/logstash_source.h"
+
+#include "agent/base/io.h"
+#include "agent/base/strbuf.h"
+#include "agent/base/utf8.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct part {
+    char *name;
+    size_t begin; /* in the text */
+};
+
+struct logstash_source {
+    struct strbuf text;
+    struct part *parts;
+    size_t n;
+};
+
+/* What follows is the file called name. */
+static void begin_part(struct logstash_source *s, const char *name)
+{
+    if (s->n > 0)
+        strbuf_add_char(&s->text, '\n');
+    s->parts = base_realloc(s->parts, (s->n + 1) * sizeof *s->parts);
+    s->parts[s->n++] = (struct part){base_strdup(name), s->text.n};
+}
+
+/* Whether what was read of the last part may be taken. */
+static int check_part(const struct logstash_source *s, struct error *e)
+{
+    const char *name = s->parts[s->n - 1].name;
+    size_t n;
+
+    if (s->text.n > LOGSTASH_SOURCE_MAX)
+        return error_set(e, "%s: more than %u bytes are too many for a pipeline", name,
+                         LOGSTASH_SOURCE_MAX);
+    for (size_t i = s->parts[s->n - 1].begin; i < s->text.n; i += n) {
+        n = utf8_length(s->text.p + i, s->text.n - i);
+        if (n == 0 || s->text.p[i] == '\0') {
+            struct logstash_place at = logstash_source_place(s, i);
+
+            return error_set(e, "%s:%u:%u: this is no UTF-8 text", name, at.line, at.column);
+        }
+    }
+    return 0;
+}
+
+/* All of fd as the next part. */
+static int read_all(struct logstash_source *s, const char *name, int fd, struct error *e)
+{
+    ssize_t n;
+
+    begin_part(s, name);
+    do {
+        n = io_read(fd, strbuf_room(&s->text, 65536), 65536);
+        if (n < 0)
+            return error_set(e, "%s: %s", name, strerror(errno));
+        s->text.n += (size_t)n;
+    } while (n > 0 && s->text.n <= LOGSTASH_SOURCE_MAX);
+    return check_part(s, e);
+}
+
+static int read_file(struct logstash_source *s, const char *path, struct error *e)
+{
+    int fd = io_open(AT_FDCWD, path, O_RDONLY, 0), rc;
+
+    if (fd < 0)
+        return error_set(e, "%s: %s", path, strerror(errno));
+    rc = read_all(s, path, fd, e);
+    io_close(fd);
+    return rc;
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static int wanted(const struct dirent *d)
+{
+    size_t n = strlen(d->d_name);
+
+    return d->d_name[0] != '.' && d->d_name[n - 1] != '~';
+}
+
+static int read_folder(struct logstash_source *s, const char *path, struct error *e)
+{
+    struct dirent **list = NULL;
+    int n = scandir(path, &list, wanted, by_name), rc = 0;
+    size_t before = s->n;
+
+    if (n < 0)
+        return error_set(e, "%s: %s", path, strerror(errno));
+    for (int i = 0; i < n; i++) {
+        struct strbuf name = {0};
+        struct stat st;
+
+        strbuf_printf(&name, "%s%s%s", path, path[strlen(path) - 1] == '/' ? "" : "/",
+                      list[i]->d_name);
+        if (rc == 0 && io_stat_at(AT_FDCWD, name.p, &st, 0) == 0 && !S_ISDIR(st.st_mode))
+            rc = read_file(s, name.p, e);
+        strbuf_fini(&name);
+        free(list[i]);
+    }
+    free(list);
+    if (rc == 0 && s->n == before)
+        return error_set(e, "%s: there is no file in this folder", path);
+    return rc;
+}
+
+static int read_path(struct logstash_source *s, const char *path, struct error *e)
+{
+    struct stat st;
+
+    if (strcmp(path, "-") == 0)
+        return read_all(s, path, STDIN_FILENO, e);
+    if (io_stat_at(AT_FDCWD, path, &st, 0) == 0 && S_ISDIR(st.st_mode))
+        return read_folder(s, path, e);
+    return read_file(s, path, e);
+}
+
+struct logstash_source *logstash_source_read(char *const *paths, size_t n, struct error *e)
+{
+    struct logstash_source *s = base_calloc(1, sizeof *s);
+
+    for (size_t i = 0; i < n; i++)
+        if (read_path(s, paths[i], e) < 0) {
+            logstash_source_free(s);
+            return NULL;
+        }
+    return s;
+}
+
+struct logstash_source *logstash_source_text(const char *name, struct bytes text, struct error *e)
+{
+    struct logstash_source *s = base_calloc(1, sizeof *s);
+
+    begin_part(s, name);
+    strbuf_add_bytes(&s->text, text);
+    if (check_part(s, e) == 0)
+        return s;
+    logstash_source_free(s);
+    return NULL;
+}
+
+void logstash_source_free(struct logstash_source *s)
+{
+    if (!s)
+        return;
+    for (size_t i = 0; i < s->n; i++)
+        free(s->parts[i].name);
+    free(s->parts);
+    strbuf_fini(&s->text);
+    free(s);
+}
+
+struct bytes logstash_source_bytes(const struct logstash_source *s)
+{
+    return strbuf_bytes(&s->text);
+}
+
+size_t logstash_source_files(const struct logstash_source *s)
+{
+    return s->n;
+}
+
+struct logstash_place logstash_source_place(const struct logstash_source *s, size_t offset)
+{
+    struct logstash_place at = {.file = "", .line = 1, .column = 1};
+    size_t i = s->n, end = MIN(offset, s->text.n);
+
+    if (s->n == 0)
+        return at;
+    do
+        i--;
+    while (i > 0 && s->parts[i].begin > offset);
+    at.file = s->parts[i].name;
+    for (size_t p = s->parts[i].begin; p < end; p++) {
+        if (s->text.p[p] == '\n') {
+            at.line++;
+            at.column = 1;
+        } else {
+            at.column += ((unsigned char)s->text.p[p] & 0xc0) != 0x80;
+        }
+    }
+    return at;
+}
