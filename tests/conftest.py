@@ -13,6 +13,7 @@ sys.path[:0] = [os.path.join(HERE, "support"), os.path.join(HERE, "real")]
 from barge import Barge, free_port  # noqa: E402
 from docker_folder import DockerFolder  # noqa: E402
 from gelf_sender import GelfSender, GelfStream  # noqa: E402
+from pods_folder import PodsFolder  # noqa: E402
 from scripted_elastic import ScriptedElastic, TestAuthority  # noqa: E402
 from waiting import PATIENCE  # noqa: E402
 
@@ -67,14 +68,20 @@ class Lab:
         self._others.append(made)
         return made
 
+    def pods(self, name="pods"):
+        made = PodsFolder(os.path.join(self.folder, name))
+        self._others.append(made)
+        return made
+
     def authority(self):
         return TestAuthority(os.path.join(self.folder, "tls"))
 
-    def config(self, elastic=None, docker=None, gelf_udp=None, gelf_tcp=None, **sections):
+    def config(self, elastic=None, docker=None, gelf_udp=None, gelf_tcp=None, pods=None, **sections):
         """A configuration for a test: quick, on loopback, off what is not asked for. elastic: None for output.file, a
-        ScriptedElastic (or several), or the mapping below output.elasticsearch; sections are merged over it."""
+        ScriptedElastic (or several), or the mapping below output.elasticsearch; pods: a folder; sections are merged over it."""
         config = {
             "inputs": {"docker": {"containers": docker.path} if docker else "off",
+                       "kubernetes": {"pods": pods} if pods else "off",
                        "gelf": {"udp": gelf_udp or "", "tcp": gelf_tcp or ""}},
             "enrich": {"host": "test-host"},
             "buffer": {"min_free": "1MiB"},

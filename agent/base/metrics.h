@@ -48,6 +48,24 @@ enum metric_kind { METRIC_COUNTER, METRIC_GAUGE };
       "lines that are not Docker's, shipped as they are")                                          \
     X(M_DOCKER_SKIPPED, COUNTER, "inputs.docker.skipped_bytes",                                    \
       "bytes skipped by inputs.docker.start, and NUL runs")                                        \
+    X(M_PODS_CONTAINERS, GAUGE, "inputs.kubernetes.containers", "runs of containers followed")     \
+    X(M_PODS_FILES, GAUGE, "inputs.kubernetes.files", "log files open")                            \
+    X(M_PODS_LINES, COUNTER, "inputs.kubernetes.lines", "lines read")                              \
+    X(M_PODS_BYTES, COUNTER, "inputs.kubernetes.bytes", "bytes read, after decompression")         \
+    X(M_PODS_LAG, GAUGE, "inputs.kubernetes.lag_bytes", "bytes in log files not read yet")         \
+    X(M_PODS_HELD, GAUGE, "inputs.kubernetes.held_bytes",                                          \
+      "unread bytes of rotated and removed files held open")                                       \
+    X(M_PODS_AT_RISK, GAUGE, "inputs.kubernetes.at_risk_bytes",                                    \
+      "bytes read from removed files and not yet on disk")                                         \
+    X(M_PODS_LET_GO, COUNTER, "inputs.kubernetes.let_go_bytes",                                    \
+      "unread bytes of removed files given up beyond 1GiB")                                        \
+    X(M_PODS_MISSED, COUNTER, "inputs.kubernetes.missed_files",                                    \
+      "files known to have gone before they were read to the end")                                 \
+    X(M_PODS_UNREADABLE, GAUGE, "inputs.kubernetes.unreadable", "logs that cannot be read here")   \
+    X(M_PODS_INVALID, COUNTER, "inputs.kubernetes.invalid_lines",                                  \
+      "lines that are no entries of a runtime, shipped as they are")                               \
+    X(M_PODS_SKIPPED, COUNTER, "inputs.kubernetes.skipped_bytes",                                  \
+      "bytes of overlong lines and NUL runs")                                                      \
     X(M_FILES_LOGS, GAUGE, "inputs.files.logs", "logs followed, whatever they were rotated to")    \
     X(M_FILES_FILES, GAUGE, "inputs.files.files", "log files open")                                \
     X(M_FILES_LINES, COUNTER, "inputs.files.lines", "lines read")                                  \
@@ -146,7 +164,8 @@ static inline uint64_t metric_get(enum metric m)
 }
 
 /* What is not a number: output.last_error, output.hosts (the breaker of each of several),
- * inputs.docker.unreadable_containers, inputs.files.unreadable_files. The text is copied (cut at
+ * inputs.docker.unreadable_containers, inputs.kubernetes.unreadable_logs,
+ * inputs.files.unreadable_files. The text is copied (cut at
  * 300 bytes); an empty one clears it. path must be a literal. At most 64 paths. */
 void metric_text_set(const char *path, struct bytes text);
 

@@ -45,8 +45,21 @@ static void may_read_containers(struct sandbox *s, const struct docker_settings 
         sandbox_may_read_all(s);
 }
 
-/* The folders that the patterns begin with, and the ones above them, as folders of logs are made
- * anew when their program is. What is not there yet may come below the nearest one that is. */
+/* A folder of logs, and the one above it, as such folders are made anew when their program is. What
+ * is not there yet may come below the nearest one that is. path is used up. */
+static void may_read_logs(struct sandbox *s, char *path)
+{
+    if (is_folder(path))
+        sandbox_may_reread(s, path);
+    while (!is_folder(path) && strrchr(path, '/') != path)
+        *strrchr(path, '/') = '\0';
+    if (!is_folder(path))
+        sandbox_may_read_all(s);
+    else
+        sandbox_may_read(s, path);
+    free(path);
+}
+
 static void may_read_files(struct sandbox *s, struct file_rule *const *rules)
 {
     for (; *rules; rules++) {
@@ -54,16 +67,24 @@ static void may_read_files(struct sandbox *s, struct file_rule *const *rules)
             char *path = base_strdup(*p);
 
             path[files_input_fixed(*p)] = '\0';
-            if (is_folder(path))
-                sandbox_may_reread(s, path);
-            while (!is_folder(path) && strrchr(path, '/') != path)
-                *strrchr(path, '/') = '\0';
-            if (!is_folder(path))
-                sandbox_may_read_all(s);
-            else
-                sandbox_may_read(s, path);
-            free(path);
+            may_read_logs(s, path);
         }
+    }
+}
+
+/* The kubelet's folder, and where its links may lead: to an engine's containers. */
+static void may_read_pods(struct sandbox *s, const struct kubernetes_settings *k)
+{
+    char *places[DOCKER_PLACES_MAX];
+    size_t n = docker_places_find(places);
+
+    may_read_logs(s, base_strdup(k->pods));
+    for (size_t i = 0; i < n; i++) {
+        if (is_folder(places[i])) {
+            sandbox_may_reread(s, places[i]);
+            sandbox_may_read(s, places[i]);
+        }
+        free(places[i]);
     }
 }
 
@@ -110,6 +131,8 @@ void confine_enter(const char *config_path, const struct config *c)
         sandbox_may_reread(s, config_path);
     if (c->docker.enabled)
         may_read_containers(s, &c->docker);
+    if (c->kubernetes.enabled)
+        may_read_pods(s, &c->kubernetes);
     if (c->redact.key_file[0])
         sandbox_may_reread(s, c->redact.key_file);
     may_read_files(s, c->files);

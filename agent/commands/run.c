@@ -21,6 +21,7 @@
 #include "agent/inputs/docker.h"
 #include "agent/inputs/files.h"
 #include "agent/inputs/gelf.h"
+#include "agent/inputs/pods.h"
 #include "agent/inputs/replay.h"
 #include "agent/loop/loop.h"
 #include "agent/pipeline/intake.h"
@@ -60,6 +61,7 @@ struct agent {
     struct docker_holder *holder;
     struct docker_input *docker;
     struct files_input *files;
+    struct pods_input *pods;
     struct gelf_input *gelf;
     struct replay_input *replay;
     struct status *status;
@@ -125,6 +127,10 @@ static void tell_room(struct agent *a)
         files_input_committed(a->files);
         files_input_room(a->files);
     }
+    if (a->pods) {
+        pods_input_committed(a->pods);
+        pods_input_room(a->pods);
+    }
     if (a->gelf)
         gelf_input_room(a->gelf);
     if (a->replay) {
@@ -185,6 +191,8 @@ static void take_over_parsers(struct agent *a, const struct config *fresh)
     intake_set_formats(a->intake, formats);
     if (a->docker)
         docker_input_formats_changed(a->docker);
+    if (a->pods)
+        pods_input_formats_changed(a->pods);
     if (a->gelf)
         gelf_input_formats_changed(a->gelf);
     a->formats = formats;
@@ -285,6 +293,8 @@ static bool turn(void *arg)
         more |= docker_input_turn(a->docker);
     if (a->files)
         more |= files_input_turn(a->files);
+    if (a->pods)
+        more |= pods_input_turn(a->pods);
     if (a->replay)
         more |= replay_input_turn(a->replay);
     if (buffer_commit(a->buffer) == 0) {
@@ -292,6 +302,8 @@ static bool turn(void *arg)
             docker_input_committed(a->docker);
         if (a->files)
             files_input_committed(a->files);
+        if (a->pods)
+            pods_input_committed(a->pods);
         if (a->replay)
             replay_input_committed(a->replay);
     } else {
@@ -299,7 +311,8 @@ static bool turn(void *arg)
     }
     if (!loop_timer_armed(a->upkeep) &&
         (metric_get(M_BUFFER_FULL) || metric_get(M_DOCKER_AT_RISK) || metric_get(M_DOCKER_HELD) ||
-         metric_get(M_FILES_AT_RISK) || metric_get(M_FILES_HELD)))
+         metric_get(M_FILES_AT_RISK) || metric_get(M_FILES_HELD) || metric_get(M_PODS_AT_RISK) ||
+         metric_get(M_PODS_HELD)))
         loop_timer_set(a->upkeep, UPKEEP_MS);
     return more;
 }
@@ -506,11 +519,15 @@ static int start_inputs(struct agent *a, struct error *e)
 {
     const struct config *c = a->config;
 
+    a->config->docker.exclude_pods = c->kubernetes.enabled ? c->kubernetes.exclude : NULL;
     if (c->docker.enabled) {
         a->docker = docker_input_start(&c->docker, a->loop, a->intake, a->holder, e);
         if (!a->docker)
             return -1;
     }
+    if (c->kubernetes.enabled)
+        a->pods = pods_input_start(&c->kubernetes, c->docker.enabled ? &c->docker : NULL, a->loop,
+                                   a->intake);
     if (c->files[0]) {
         a->files = files_input_start(c->files, a->loop, a->intake, e);
         if (!a->files)
@@ -605,6 +622,7 @@ static void stop(struct agent *a)
         docker_input_stop(a->docker);
     docker_holder_stop(a->holder);
     files_input_stop(a->files);
+    pods_input_stop(a->pods);
     if (a->gelf)
         gelf_input_stop(a->gelf);
     if (a->replay)

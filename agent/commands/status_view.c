@@ -13,6 +13,7 @@
 #define GREEN "\x1b[32m"
 
 #define BAR_COLUMNS 20
+#define NAME_COLUMNS 11 /* of an input, with a blank */
 #define SERVICES_SHOWN 8
 
 /* ---- figures by path ---- */
@@ -177,6 +178,11 @@ static const struct {
     {"inputs.docker.let_go_bytes", "of unread log given up; raise inputs.docker.max_held"},
     {"inputs.docker.missed_files",
      "log files gone before they were read to the end; let Docker keep more (max-file)"},
+    {"inputs.kubernetes.unreadable", "pods' logs that barge has no right to read"},
+    {"inputs.kubernetes.let_go_bytes", "of unread pods' logs given up beyond 1GiB"},
+    {"inputs.kubernetes.missed_files",
+     "pods' log files gone before they were read to the end; let the kubelet keep more "
+     "(containerLogMaxFiles)"},
     {"inputs.files.unreadable", "log files that barge has no right to read"},
     {"inputs.files.let_go_bytes", "of unread log files given up beyond 1GiB"},
     {"inputs.files.missed_files",
@@ -239,7 +245,7 @@ static void add_flow(struct view *v, const char *name, const char *records, cons
     struct strbuf total = {0};
 
     strbuf_add_str(&v->line, name);
-    fill(v, 10);
+    fill(v, NAME_COLUMNS);
     if (v->before) {
         add_rate(v, rate_of(v, records), false, 12);
         if (bytes)
@@ -296,9 +302,10 @@ static void add_flows(struct view *v)
     yajl_val inputs = at_path(v->now, "inputs");
 
     if (v->before)
-        strbuf_printf(&v->line, "%10s %12s %12s %16s", "", "records/s", "bytes/s", "records");
+        strbuf_printf(&v->line, "%*s %12s %12s %16s", NAME_COLUMNS, "", "records/s", "bytes/s",
+                      "records");
     else
-        strbuf_printf(&v->line, "%10s %16s", "", "records");
+        strbuf_printf(&v->line, "%*s %16s", NAME_COLUMNS, "", "records");
     end_line(v, DIM);
     for (size_t i = 0; YAJL_IS_OBJECT(inputs) && i < inputs->u.object.len; i++)
         add_input(v, inputs->u.object.keys[i], inputs->u.object.values[i]);

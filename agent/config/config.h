@@ -20,6 +20,14 @@ struct docker_settings {
     uint64_t start_ms; /* directly behind start: 0 for beginning, UINT64_MAX for end */
     char **exclude;    /* container names with *, or label=value with * */
     uint64_t max_held_bytes;
+    char *const *exclude_pods; /* borrowed: kubernetes_settings.exclude, where that input is on;
+                                  else NULL. The caller's, not the file's */
+};
+
+struct kubernetes_settings {
+    bool enabled;   /* false when the file says `kubernetes: off` */
+    char *pods;     /* the kubelet's folder */
+    char **exclude; /* namespace/pod, with * */
 };
 
 struct gelf_settings {
@@ -172,6 +180,7 @@ struct config {
     char *data_dir;
     uint64_t shutdown_timeout_ms;
     struct docker_settings docker;
+    struct kubernetes_settings kubernetes;
     struct gelf_settings gelf;
     struct file_rule **files;
     struct parser_rule **parsers; /* in their order: the first that fits counts */

@@ -186,19 +186,37 @@ static bool has_items(const struct config *c, const struct setting *s)
     return s->type == SET_ITEMS && **(void **const *)((const char *)c + s->at);
 }
 
+static bool is_on(const struct config *c, const struct setting *input)
+{
+    return *(const bool *)((const char *)c + input->at);
+}
+
+/* Whether it is a setting of an input that is off. */
+static bool is_switched_off(const struct config *c, const struct setting *s)
+{
+    for (size_t i = 0; i < config_table_size; i++) {
+        const struct setting *input = &config_table[i];
+        size_t n = strlen(input->path);
+
+        if (input->type == SET_SWITCH && input->at != SETTING_NOWHERE &&
+            strncmp(s->path, input->path, n) == 0 && s->path[n] == '.')
+            return !is_on(c, input);
+    }
+    return false;
+}
+
 /* Whether this setting says something in c: not the other output's, not those of an input that is
  * off, not the switch of one that is on. */
 static bool is_shown(const struct config *c, const struct setting *s)
 {
-    static const char file[] = "output.file.", es[] = "output.elasticsearch.", trace[] = "trace.",
-                      docker[] = "inputs.docker.";
+    static const char file[] = "output.file.", es[] = "output.elasticsearch.", trace[] = "trace.";
 
     if (s->later || s->at == SETTING_NOWHERE)
         return false;
     if (s->type == SET_SWITCH)
-        return !c->docker.enabled;
-    if (strncmp(s->path, docker, strlen(docker)) == 0)
-        return c->docker.enabled;
+        return !is_on(c, s);
+    if (is_switched_off(c, s))
+        return false;
     if (strncmp(s->path, file, strlen(file)) == 0)
         return c->output_kind == OUTPUT_FILE;
     if (strncmp(s->path, es, strlen(es)) == 0 || strncmp(s->path, trace, strlen(trace)) == 0)

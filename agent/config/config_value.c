@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <curl/curl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <strings.h>
 
@@ -166,6 +167,31 @@ int config_value_check_nonempty(const char *text, struct error *why)
         return error_set(why, "it must not be empty");
     if (has_control(text))
         return error_set(why, "control characters are not allowed");
+    return 0;
+}
+
+int config_value_check_folder(const char *text, struct error *why)
+{
+    if (config_value_check_nonempty(text, why) < 0)
+        return -1;
+    if (text[0] != '/')
+        return error_set(why, "\"%.200s\" is no absolute path; write one like /var/log/pods", text);
+    if (text[strcspn(text, "*?[")])
+        return error_set(why, "\"%.200s\" has a wildcard; write the folder as it stands", text);
+    if (strlen(text) >= PATH_MAX / 2)
+        return error_set(why, "it is longer than any folder's path");
+    return 0;
+}
+
+int config_value_check_pod(const char *text, struct error *why)
+{
+    const char *slash = strchr(text, '/');
+
+    if (config_value_check_nonempty(text, why) < 0)
+        return -1;
+    if (!slash || slash == text || slash[1] == '\0' || strchr(slash + 1, '/'))
+        return error_set(
+            why, "\"%.200s\" is no namespace/pod; write one like kube-system/* or */noisy-*", text);
     return 0;
 }
 

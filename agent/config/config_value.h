@@ -28,6 +28,10 @@ void config_value_add_share(struct strbuf *to, double share);
 
 /* Checks: 0, or -1 with *why. */
 int config_value_check_nonempty(const char *text, struct error *why);
+/* An absolute path of a folder, as it stands: no wildcards. */
+int config_value_check_folder(const char *text, struct error *why);
+/* namespace/pod, with * in either. */
+int config_value_check_pod(const char *text, struct error *why);
 /* "" or host:port, [v6]:port; port 0 lets the kernel choose. */
 int config_value_check_address(const char *text, struct error *why);
 /* http://host[:port][/path], https the same; user:password@ is allowed. */

@@ -5,6 +5,8 @@
 #include "agent/base/log.h"
 #include "agent/base/metrics.h"
 #include "agent/inputs/docker_holder.h"
+#include "agent/inputs/docker_places.h"
+#include "agent/inputs/pods_name.h"
 #include "agent/inputs/tail_files.h"
 #include "agent/inputs/tail_reading.h"
 #include "agent/inputs/tail_scan.h"
@@ -19,20 +21,34 @@
 
 /* ---- life ---- */
 
-static uint8_t hex_digit(char c)
+/* The pod that a kubelet has made a container for; empty slices when it was no kubelet. */
+static struct pods_name pod_of(struct docker_config *config)
 {
-    return (uint8_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+    return (struct pods_name){
+        .namespace = docker_config_label(config, "io.kubernetes.pod.namespace"),
+        .pod = docker_config_label(config, "io.kubernetes.pod.name"),
+        .uid = docker_config_label(config, "io.kubernetes.pod.uid"),
+    };
 }
 
 /* What the origin of records is made of, from the config when there is one. */
 void docker_container_make_origin(struct docker_container *c)
 {
+    struct pods_name pod = pod_of(&c->config);
     struct origin_facts facts = {
         .container_id = bytes_of(c->hex, DOCKER_HEX_BYTES),
         .container_name = bytes_str(c->config.name),
         .image_name = bytes_str(c->config.image),
     };
 
+    if (pod.pod.n) {
+        facts.kubernetes.namespace = pod.namespace;
+        facts.kubernetes.pod = pod.pod;
+        facts.kubernetes.uid = pod.uid;
+        facts.kubernetes.container =
+            docker_config_label(&c->config, "io.kubernetes.container.name");
+        facts.kubernetes.node = pods_name_node();
+    }
     origin_guess_service(&facts, docker_config_label, &c->config);
     facts.format =
         formats_of(intake_formats(c->log.shared->intake), &facts, docker_config_label, &c->config);
@@ -76,15 +92,14 @@ static bool emit(void *arg, const struct docker_framed *f)
 }
 
 struct docker_container *docker_container_create(struct tail_shared *s, const char *hex,
-                                                 char *const *exclude)
+                                                 const struct docker_settings *settings)
 {
     struct docker_container *c = base_calloc(1, sizeof *c);
 
-    c->exclude = exclude;
+    c->settings = settings;
     c->watch = c->holder = -1;
     memcpy(c->hex, hex, DOCKER_HEX_BYTES);
-    for (size_t i = 0; i < TAIL_ID_BYTES; i++)
-        c->log.id.bytes[i] = (uint8_t)(hex_digit(hex[2 * i]) << 4 | hex_digit(hex[2 * i + 1]));
+    tail_position_id_hex(&c->log.id, TAIL_ID_CONTAINER, hex);
     c->log.name = c->hex;
     c->log.frame.emit = emit;
     c->log.hold_until_ms = s->now_ms + DOCKER_CONFIG_WAIT_MS;
@@ -198,9 +213,18 @@ static void load_host_config(struct docker_container *c, int dir)
     free(text);
 }
 
+/* A pod's container that inputs.kubernetes leaves out. */
+static bool is_excluded(const struct docker_container *c, struct docker_config *fresh)
+{
+    struct pods_name pod = pod_of(fresh);
+
+    return pod.pod.n && c->settings->exclude_pods &&
+           pods_name_is_excluded(&pod, c->settings->exclude_pods);
+}
+
 static void take_config(struct docker_container *c, struct docker_config *fresh)
 {
-    bool excluded = docker_config_excluded(fresh, c->exclude);
+    bool excluded = docker_config_excluded(fresh, c->settings->exclude) || is_excluded(c, fresh);
 
     docker_config_fini(&c->config);
     c->config = *fresh;
@@ -211,6 +235,9 @@ static void take_config(struct docker_container *c, struct docker_config *fresh)
     if (!timestamp_parse(bytes_str(c->config.finished), &c->log.finished_ns))
         c->log.finished_ns = INT64_MIN;
     docker_container_make_origin(c);
+    if (c->follow == DOCKER_FOLLOWED &&
+        pods_name_is_own(docker_config_label(&c->config, "io.kubernetes.pod.uid")))
+        docker_container_follow(c, DOCKER_OWN);
     if (c->follow == DOCKER_FOLLOWED && excluded)
         docker_container_follow(c, DOCKER_EXCLUDED);
     else if (c->follow == DOCKER_EXCLUDED && !excluded)
@@ -324,33 +351,10 @@ void docker_container_set_gone(struct docker_container *c)
     tail_log_set_gone(&c->log);
 }
 
-#define LOG_SUFFIX "-json.log"
-#define MAX_INDEX 99999
-
 bool docker_container_is_log(const struct tail_log *log, const char *name, uint64_t *index,
                              bool *compressed)
 {
-    unsigned long n;
-    char *end;
-
-    if (strncmp(name, log->name, DOCKER_HEX_BYTES) != 0)
-        return false;
-    name += DOCKER_HEX_BYTES;
-    if (strncmp(name, LOG_SUFFIX, sizeof LOG_SUFFIX - 1) != 0)
-        return false;
-    name += sizeof LOG_SUFFIX - 1;
-    *index = 0;
-    *compressed = false;
-    if (*name == '\0')
-        return true;
-    if (name[0] != '.' || name[1] < '1' || name[1] > '9')
-        return false;
-    n = strtoul(name + 1, &end, 10);
-    if (n > MAX_INDEX)
-        return false;
-    *index = n;
-    *compressed = strcmp(end, ".gz") == 0;
-    return *compressed || *end == '\0';
+    return docker_places_is_log(log->name, name, index, compressed);
 }
 
 static const char *unreadable(struct tail_log *log, const char **name)

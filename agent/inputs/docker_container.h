@@ -5,6 +5,7 @@
 #ifndef BARGE_DOCKER_CONTAINER_H
 #define BARGE_DOCKER_CONTAINER_H
 
+#include "agent/config/config.h"
 #include "agent/inputs/docker_config.h"
 #include "agent/inputs/tail_log.h"
 #include "parsers/document.h"
@@ -27,8 +28,8 @@ enum docker_follow {
 struct docker_container {
     struct tail_log log; /* id: the container's; held until its config is read */
     struct docker_container *next_bucket;
-    struct docker_folder *folder; /* where it lies; NULL when gone */
-    char *const *exclude;         /* the setting; borrowed */
+    struct docker_folder *folder;           /* where it lies; NULL when gone */
+    const struct docker_settings *settings; /* borrowed */
     char hex[DOCKER_HEX_BYTES + 1];
     int watch;  /* inotify descriptor of its folder, -1: it is polled */
     int holder; /* docker_holder's watch of it, -1: its events tell what is made */
@@ -50,9 +51,9 @@ static inline struct docker_container *docker_container_of(struct tail_log *log)
     return (struct docker_container *)(void *)log;
 }
 
-/* hex: 64 lower-case hex digits; exclude: the setting, borrowed. Joins shared->all. */
+/* hex: 64 lower-case hex digits; settings: borrowed. Joins shared->all. */
 struct docker_container *docker_container_create(struct tail_shared *s, const char *hex,
-                                                 char *const *exclude);
+                                                 const struct docker_settings *settings);
 /* Makes its origin anew: the intake has other formats. */
 void docker_container_make_origin(struct docker_container *c);
 /* Closes and forgets; the positions stay. Leaves shared->all and the queues. */

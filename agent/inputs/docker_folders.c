@@ -214,7 +214,7 @@ static void add_container(struct docker_folders *d, struct docker_folder *f, con
                      LOG_U64("containers", DOCKER_MAX_CONTAINERS));
             return;
         }
-        c = docker_container_create(d->shared, hex, d->settings->exclude);
+        c = docker_container_create(d->shared, hex, d->settings);
         c->log.start_ms = d->settings->start_ms;
         c->next_bucket = d->by_id[bucket];
         d->by_id[bucket] = c;

@@ -10,9 +10,11 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <yajl/yajl_tree.h>
 
+#define MAX_INDEX 99999
 #define ID_DIGITS 64
 #define FILE_MAX_BYTES (1u << 20)
 
@@ -225,4 +227,56 @@ size_t docker_places_own_ids(char ids[DOCKER_OWN_IDS_MAX][65])
     strbuf_fini(&mounts);
     strbuf_fini(&cgroup);
     return n;
+}
+
+/* ---- names ---- */
+
+bool docker_places_is_log(const char *hex, const char *name, uint64_t *index, bool *compressed)
+{
+    unsigned long n;
+    char *end;
+
+    if (strncmp(name, hex, ID_DIGITS) != 0)
+        return false;
+    name += ID_DIGITS;
+    if (strncmp(name, DOCKER_PLACES_LOG_SUFFIX, sizeof DOCKER_PLACES_LOG_SUFFIX - 1) != 0)
+        return false;
+    name += sizeof DOCKER_PLACES_LOG_SUFFIX - 1;
+    *index = 0;
+    *compressed = false;
+    if (*name == '\0')
+        return true;
+    if (name[0] != '.' || name[1] < '1' || name[1] > '9')
+        return false;
+    n = strtoul(name + 1, &end, 10);
+    if (n > MAX_INDEX)
+        return false;
+    *index = n;
+    *compressed = strcmp(end, ".gz") == 0;
+    return *compressed || *end == '\0';
+}
+
+bool docker_places_holds(const char *setting, const char *folder)
+{
+    char *places[DOCKER_PLACES_MAX] = {base_strdup(setting)}, *parent = base_strdup(folder);
+    char *slash = strrchr(parent, '/');
+    struct stat is, wanted;
+    size_t n = 1;
+    bool holds = false;
+
+    if (strcmp(setting, "auto") == 0) {
+        free(places[0]);
+        n = docker_places_find(places);
+    }
+    if (slash && slash > parent)
+        *slash = '\0';
+    if (stat(parent, &wanted) < 0)
+        wanted.st_ino = 0;
+    for (size_t i = 0; i < n; i++) {
+        holds |= wanted.st_ino && stat(places[i], &is) == 0 && is.st_ino == wanted.st_ino &&
+                 is.st_dev == wanted.st_dev;
+        free(places[i]);
+    }
+    free(parent);
+    return holds;
 }

@@ -26,6 +26,17 @@ size_t docker_places_own(struct bytes mountinfo, struct bytes cgroup,
 /* The same from the files. */
 size_t docker_places_own_ids(char ids[DOCKER_OWN_IDS_MAX][65]);
 
+/* What stands behind the id in the name of a container's log. */
+#define DOCKER_PLACES_LOG_SUFFIX "-json.log"
+
+/* Whether name is a log file of the container with this id (64 hex digits): *index 0 for the live
+ * one, N for .N; *compressed for .gz. */
+bool docker_places_is_log(const char *hex, const char *name, uint64_t *index, bool *compressed);
+
+/* Whether the container's folder lies in a containers folder that the setting (a folder, or auto)
+ * means. */
+bool docker_places_holds(const char *setting, const char *folder);
+
 /* Whether s has 64 lower-case hex digits and nothing else. */
 bool docker_places_is_id(const char *s);
 

@@ -1,7 +1,6 @@
 #include "agent/inputs/files_log.h"
 
 #include "agent/base/clock.h"
-#include "agent/base/hash.h"
 #include "agent/base/strbuf.h"
 #include "agent/inputs/files_name.h"
 
@@ -54,16 +53,6 @@ static bool emit(void *arg, const struct docker_framed *f)
     return true;
 }
 
-static void set_id(struct tail_id *id, const char *path)
-{
-    id->kind = TAIL_ID_PATH;
-    for (uint64_t i = 0; i < TAIL_ID_BYTES / sizeof i; i++) {
-        uint64_t h = hash_64(i, path, strlen(path));
-
-        memcpy(id->bytes + i * sizeof h, &h, sizeof h);
-    }
-}
-
 struct files_log *files_log_create(struct tail_shared *s, const struct files_rule *rule,
                                    const char *folder, const char *stem)
 {
@@ -82,7 +71,7 @@ struct files_log *files_log_create(struct tail_shared *s, const struct files_rul
     l->in.log.name = l->path;
     l->in.log.uses_gz = true;
     l->in.log.start_ms = rule->settings->start_ms;
-    set_id(&l->in.log.id, l->path);
+    tail_position_id(&l->in.log.id, TAIL_ID_PATH, l->path);
     l->in.log.frame.emit = emit;
     l->in.log.frame.plain = true;
     tail_log_init(&l->in.log, s);

@@ -1,5 +1,10 @@
 #include "agent/inputs/pods_name.h"
 
+#include "agent/base/strbuf.h"
+#include "agent/base/wildcard.h"
+
+#include <stdlib.h>
+
 #define RANDOM_LETTERS "bcdfghjklmnpqrstvwxz2456789" /* no vowels: they make no words */
 #define HASH_LETTERS "bcdf456789"                    /* what becomes of a number's digits */
 #define RANDOM_N 5
@@ -92,6 +97,39 @@ struct bytes pods_name_workload(const struct pods_name *pod, struct bytes node)
     if (is_hash(before) || is_cron_time(before))
         return rest;
     return consists_of(last.p, last.n, RANDOM_LETTERS) ? name : pod->pod;
+}
+
+/* ---- settings and environment ---- */
+
+bool pods_name_is_excluded(const struct pods_name *pod, char *const *patterns)
+{
+    struct strbuf name = {0};
+    bool excluded = false;
+
+    strbuf_add_bytes(&name, pod->namespace);
+    strbuf_add_char(&name, '/');
+    strbuf_add_bytes(&name, pod->pod);
+    for (; *patterns && !excluded; patterns++)
+        excluded = wildcard_matches(*patterns, strbuf_bytes(&name));
+    strbuf_fini(&name);
+    return excluded;
+}
+
+static struct bytes from_environment(const char *name)
+{
+    const char *value = getenv(name);
+
+    return value ? bytes_str(value) : BYTES_NONE;
+}
+
+struct bytes pods_name_node(void)
+{
+    return from_environment("NODE_NAME");
+}
+
+bool pods_name_is_own(struct bytes uid)
+{
+    return uid.n && bytes_equal(uid, from_environment("POD_UID"));
 }
 
 /* ---- log files ---- */

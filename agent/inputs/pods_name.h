@@ -2,7 +2,7 @@
  * pods_name: what the kubelet's names say: a pod's folder, a container's log files, and the
  * workload that a pod belongs to. Sources: Kubernetes pkg/kubelet/kuberuntime/helpers.go (folders),
  * pkg/kubelet/logs/container_log_manager.go (rotation), k8s.io/apimachinery/pkg/util/rand (the
- * letters of suffixes). Pure functions; any thread.
+ * letters of suffixes). Any thread.
  */
 #ifndef BARGE_PODS_NAME_H
 #define BARGE_PODS_NAME_H
@@ -21,6 +21,14 @@ bool pods_name_parse(const char *folder, struct pods_name *to);
  * StatefulSet's ordinal; a static pod's node (none: not known). The pod's name when there is
  * nothing of that. */
 struct bytes pods_name_workload(const struct pods_name *pod, struct bytes node);
+
+/* Whether one of patterns (namespace/pod, with *; ended by NULL) names this pod. */
+bool pods_name_is_excluded(const struct pods_name *pod, char *const *patterns);
+
+/* The node's name, NODE_NAME in the environment; none when it is not said. */
+struct bytes pods_name_node(void);
+/* Whether it is the uid of the pod that this process runs in: POD_UID in the environment. */
+bool pods_name_is_own(struct bytes uid);
 
 struct pods_log_name {
     uint64_t run;    /* restart count */

@@ -217,7 +217,18 @@ void tail_log_unfollow(struct tail_log *log)
     }
 }
 
-/* ---- the folder is gone ---- */
+/* ---- the end ---- */
+
+void tail_log_set_over(struct tail_log *log)
+{
+    if (log->over)
+        return;
+    log->over = true;
+    for (struct tail_file *f = log->files; f; f = f->next)
+        f->dirty |= f->fd >= 0;
+    log->shared->attention = true;
+    tail_log_set_ready(log);
+}
 
 void tail_log_set_gone(struct tail_log *log)
 {

@@ -78,6 +78,7 @@ struct tail_log {
     bool rewound; /* framing was set back to save memory; what was framed is to be read again */
     bool uses_gz; /* compressed files were seen, or are to be expected */
     bool stopped; /* nobody is writing to it */
+    bool over;    /* nobody ever will again: what waits is complete when all was read */
     bool silent;  /* the clock wants to end what is pending, once all was read */
     /* by_content: */
     bool same_boot;     /* the machine has not been started again since positions were stored */
@@ -131,6 +132,9 @@ bool tail_log_visit(struct tail_log *log, int folder, const char *name);
 
 /* Its files are not to be read any more; the positions stay: it may be followed again. */
 void tail_log_unfollow(struct tail_log *log);
+
+/* Nobody will write to its files any more. */
+void tail_log_set_over(struct tail_log *log);
 
 /* The folder is gone: what is open is read to its end. It may be given up when tail_log_finished.
  */

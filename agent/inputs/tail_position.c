@@ -1,5 +1,7 @@
 #include "agent/inputs/tail_position.h"
 
+#include "agent/base/hash.h"
+
 #define VERSION 1
 #define VERSION_BY_STREAM 2
 
@@ -24,6 +26,28 @@ static uint64_t get_le(const char *p, size_t n)
     return v;
 }
 
+void tail_position_id(struct tail_id *id, char kind, const char *text)
+{
+    id->kind = kind;
+    for (uint64_t i = 0; i < TAIL_ID_BYTES / sizeof i; i++) {
+        uint64_t h = hash_64(i, text, strlen(text));
+
+        memcpy(id->bytes + i * sizeof h, &h, sizeof h);
+    }
+}
+
+static uint8_t hex_digit(char c)
+{
+    return (uint8_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+}
+
+void tail_position_id_hex(struct tail_id *id, char kind, const char *hex)
+{
+    id->kind = kind;
+    for (size_t i = 0; i < TAIL_ID_BYTES; i++)
+        id->bytes[i] = (uint8_t)(hex_digit(hex[2 * i]) << 4 | hex_digit(hex[2 * i + 1]));
+}
+
 size_t tail_position_key(const struct tail_id *id, const uint64_t *source, char to[TAIL_KEY_BYTES])
 {
     char *p = to;
@@ -42,7 +66,7 @@ bool tail_position_key_read(struct bytes key, struct tail_id *id, bool *has_sour
 {
     *id = (struct tail_id){0};
     if (key.n == 1 + TAIL_ID_BYTES || key.n == TAIL_KEY_BYTES) {
-        if (key.p[0] != TAIL_ID_PATH)
+        if (key.p[0] != TAIL_ID_PATH && key.p[0] != TAIL_ID_POD)
             return false;
         id->kind = *key.p++;
         key.n--;

@@ -30,7 +30,11 @@ struct tail_id {
     uint8_t bytes[TAIL_ID_BYTES];
 };
 
-enum { TAIL_ID_CONTAINER = 0, TAIL_ID_PATH = 'f' };
+enum { TAIL_ID_CONTAINER = 0, TAIL_ID_PATH = 'f', TAIL_ID_POD = 'p' };
+
+/* Of what is known by a text; and by 64 lower-case hex digits. */
+void tail_position_id(struct tail_id *id, char kind, const char *text);
+void tail_position_id_hex(struct tail_id *id, char kind, const char *hex);
 
 struct tail_position {
     uint64_t resume;   /* beginning of the first record that was not complete */

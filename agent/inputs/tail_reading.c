@@ -299,7 +299,7 @@ static bool is_held(const struct tail_log *log)
  * engine reads after its end: those are told by time alone. */
 static bool run_is_over(const struct tail_log *log)
 {
-    if (log->gone)
+    if (log->gone || log->over)
         return true;
     if (!log->stopped)
         return false;
@@ -339,7 +339,7 @@ static enum tail_turn turn_over_files(struct tail_log *log, size_t *n)
     if (log->frame.multi && !docker_frame_cut(&log->frame, 0))
         return TAIL_TURN_FULL;
     for (struct tail_file *f = log->files; f; f = f->next) {
-        bool newest = !f->next && !log->gone && !is_given_up(log, f);
+        bool newest = !f->next && !log->gone && !log->over && !is_given_up(log, f);
         enum tail_turn turn;
 
         /* Many small files must not make a turn longer than a large one. */
@@ -358,7 +358,8 @@ static enum tail_turn turn_over_files(struct tail_log *log, size_t *n)
     }
     if (log->frame.multi && !end_events(log))
         return TAIL_TURN_FULL;
-    if (docker_join_waits(&log->frame.join) || (log->gone && docker_frame_waits(&log->frame))) {
+    if (docker_join_waits(&log->frame.join) ||
+        ((log->gone || log->over) && docker_frame_waits(&log->frame))) {
         if (run_is_over(log))
             return docker_frame_flush(&log->frame) ? TAIL_TURN_IDLE : TAIL_TURN_FULL;
         log->shared->attention |= log->stopped;
@@ -397,7 +398,7 @@ static void tick_file(struct tail_log *log, struct tail_file *f)
 
     if (f->fd < 0)
         return;
-    if (f->tail && (f->next || log->gone)) {
+    if (f->tail && (f->next || log->gone || log->over)) {
         s->attention = true;
         tail_log_set_ready(log);
     }

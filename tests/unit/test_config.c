@@ -33,6 +33,9 @@ static void check_defaults(const struct config *c)
     assert_string_equal(c->docker.containers, "auto");
     assert_int_equal(c->docker.start_ms, 0);
     assert_null(c->docker.exclude[0]);
+    assert_true(c->kubernetes.enabled);
+    assert_string_equal(c->kubernetes.pods, "/var/log/pods");
+    assert_null(c->kubernetes.exclude[0]);
     assert_int_equal(c->docker.max_held_bytes, 1073741824);
     assert_string_equal(c->gelf.udp, "127.0.0.1:12201");
     assert_string_equal(c->gelf.tcp, "");
@@ -133,6 +136,15 @@ static void values_arrive(void **state)
     assert_int_equal(c->output_kind, OUTPUT_FILE);
     config_free(c);
 
+    c = parse_ok("inputs: {kubernetes: off}\n");
+    assert_false(c->kubernetes.enabled);
+    config_free(c);
+    c = parse_ok("inputs: {kubernetes: {pods: /other, exclude: [kube-system/*]}}\n");
+    assert_true(c->kubernetes.enabled);
+    assert_string_equal(c->kubernetes.pods, "/other");
+    assert_string_equal(c->kubernetes.exclude[0], "kube-system/*");
+    assert_null(c->kubernetes.exclude[1]);
+    config_free(c);
     c = parse_ok("inputs: {docker: {start: end}}\n");
     assert_true(c->docker.start_ms == UINT64_MAX);
     config_free(c);
@@ -374,7 +386,17 @@ static const struct {
     {"retention: for ever", 1, 12, "like 30d"},
     {"self_index: maybe", 1, 13, "true"},
     {"setup: [true]", 1, 8, ""},
-    {"inputs: {kubernetes: {pods: /other}}", 1, 29, "does not have it yet"},
+    {"inputs: {kubernetes: {pods: pods}}", 1, 29, "\"pods\" is no absolute path"},
+    {"inputs: {kubernetes: {pods: ''}}", 1, 29, "must not be empty"},
+    {"inputs: {kubernetes: {pods: /var/log/po*}}", 1, 29, "has a wildcard"},
+    {"inputs: {kubernetes: {exclude: a/b}}", 1, 32, "a list is needed"},
+    {"inputs: {kubernetes: {exclude: [a/*, kube-system]}}", 1, 38,
+     "\"kube-system\" is no namespace/pod; write one like kube-system/*"},
+    {"inputs: {kubernetes: {exclude: [/x]}}", 1, 33, "is no namespace/pod"},
+    {"inputs: {kubernetes: {exclude: [a/b/c]}}", 1, 33, "is no namespace/pod"},
+    {"inputs: {kubernetes: {exclude: ['']}}", 1, 33, "must not be empty"},
+    {"inputs: {kubernetes: {start: end}}", 1, 23, "unknown key start in inputs.kubernetes"},
+    {"inputs: {kubernetes: perhaps}", 1, 22, "neither true nor false"},
     /* the environment */
     {"data_dir: ${BARGE_TEST_NONE}", 1, 11, "the environment has no BARGE_TEST_NONE"},
     {"shutdown_timeout: ${BARGE_TEST_NONE}", 1, 19, "the environment has no BARGE_TEST_NONE"},
@@ -447,6 +469,8 @@ static void printed_configuration_means_the_same(void **state)
     static const char *const samples[] = {
         "",
         "inputs: {docker: off}",
+        "inputs: {kubernetes: off}",
+        "inputs: {docker: off, kubernetes: {exclude: ['*/a', b/*]}}",
         "output: {file: {path: '/a b/%{+YYYY}.x'}}",
         "enrich: {fields: {a: '1', b: 1, c: \"q\\\"\\n\", 'k:l': [1, {m: x}]}}",
         "buffer: {sync: off, min_free: 7MB}\nshutdown_timeout: 1500ms",

@@ -15,13 +15,15 @@ static const char now[] =
     "\"dropped\":{\"buffer_full\":2,\"damaged\":0}},"
     "\"inputs\":{\"docker\":{\"containers\":4,\"lines\":12345,\"bytes\":4096,\"lag_bytes\":1572864}"
     ","
+    "\"kubernetes\":{\"containers\":2,\"lines\":5,\"bytes\":7,\"lag_bytes\":0},"
     "\"gelf\":{\"messages\":10,\"bytes\":20480,\"kernel_dropped\":7}},"
     "\"buffer\":{\"bytes\":805306368,\"max_bytes\":1073741824,\"oldest_age_s\":61},"
     "\"output\":{\"breaker\":\"open\",\"in_flight\":1,\"concurrency\":8,\"latency_ms\":31,"
     "\"requests\":50,\"bytes\":1048576,\"last_error\":\"es1: \\u001b[2Jrefused\"}}";
 
 static const char before[] = "{\"uptime_s\":3723,\"ledger\":{\"delivered\":700},"
-                             "\"inputs\":{\"docker\":{\"lines\":10345,\"bytes\":2048},\"gelf\":{"
+                             "\"inputs\":{\"docker\":{\"lines\":10345,\"bytes\":2048},"
+                             "\"kubernetes\":{\"lines\":3,\"bytes\":5},\"gelf\":{"
                              "\"messages\":10,\"bytes\":0}},"
                              "\"output\":{\"requests\":45,\"bytes\":0}}";
 
@@ -57,10 +59,11 @@ static void test_totals(void **state)
 {
     static const struct status_view_options plain = {0};
     static const char wanted[] =
-        TROUBLES "                    records\n"
-                 "docker               12,345  lag 1.5 MiB, containers 4\n"
-                 "gelf                     10  7 dropped by the kernel\n"
-                 "delivered               900  95 on their way, 3 there already\n" BUFFER
+        TROUBLES "                     records\n"
+                 "docker                12,345  lag 1.5 MiB, containers 4\n"
+                 "kubernetes                 5  lag 0 B, containers 2\n"
+                 "gelf                      10  7 dropped by the kernel\n"
+                 "delivered                900  95 on their way, 3 there already\n" BUFFER
                  "output     breaker open  1 of 8 requests under way, 31 ms each\n" REST;
 
     (void)state;
@@ -75,10 +78,11 @@ static void test_rates(void **state)
     (void)state;
     check(before, &plain,
           TROUBLES
-          "              records/s      bytes/s          records\n"
-          "docker            1,000      1.0 KiB           12,345  lag 1.5 MiB, containers 4\n"
-          "gelf                  0     10.0 KiB               10  7 dropped by the kernel\n"
-          "delivered           100      512 KiB              900  95 on their way, 3 there "
+          "               records/s      bytes/s          records\n"
+          "docker             1,000      1.0 KiB           12,345  lag 1.5 MiB, containers 4\n"
+          "kubernetes             1          1 B                5  lag 0 B, containers 2\n"
+          "gelf                   0     10.0 KiB               10  7 dropped by the kernel\n"
+          "delivered            100      512 KiB              900  95 on their way, 3 there "
           "already\n" BUFFER
           "output     breaker open  1 of 8 requests under way, 2.5/s, 31 ms each\n" REST);
 }
@@ -91,7 +95,7 @@ static void test_narrow_and_coloured(void **state)
     (void)state;
     assert_int_equal(status_view_add(now, NULL, 0, &options, &to, NULL), 0);
     assert_non_null(strstr(to.p, "\x1b[31m! the output does not take records (bre…\x1b[0m\n"));
-    assert_non_null(strstr(to.p, "docker               12,345  lag 1.5 Mi…\n"));
+    assert_non_null(strstr(to.p, "docker                12,345  lag 1.5 M…\n"));
     strbuf_fini(&to);
 }
 
