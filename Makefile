@@ -27,8 +27,9 @@ DEB_LINT  := clang libclang-rt-dev clang-format clang-tidy shellcheck mandoc
 DEB_FUZZ  := clang libclang-rt-dev
 DEB_BENCH := valgrind python3
 DEB_NODES := maven default-jdk-headless unzip python3 python3-pytest python3-pytest-xdist openssl
-DEB_DOCKER := docker.io busybox-static python3 python3-pytest
+DEB_DOCKER := docker.io busybox-static python3 python3-pytest python3-yaml
 DEB_SYSTEMD := $(DEB_DOCKER) debootstrap
+DEB_PACKAGE := debhelper dpkg-dev lintian
 
 # What is read from pkg-config is asked once, and only when something is compiled.
 once = $(eval $(1) := $(2))$($(1))
@@ -80,7 +81,7 @@ define install
     $$sudo apt-get -qq update && DEBIAN_FRONTEND=noninteractive $$sudo apt-get -qq install -y --no-install-recommends $$missing >/dev/null; fi
 endef
 
-.PHONY: deps deps-test deps-servers deps-lint deps-fuzz deps-bench deps-nodes deps-docker deps-systemd
+.PHONY: deps deps-test deps-servers deps-lint deps-fuzz deps-bench deps-nodes deps-docker deps-systemd deps-deb
 deps: ## install what building needs (Debian packages)
 	$(call install,$(DEB_BUILD))
 deps-test: ## … and what the tests need
@@ -98,7 +99,9 @@ deps-nodes:
 deps-docker:
 	$(call install,$(DEB_BUILD) $(DEB_DOCKER))
 deps-systemd:
-	$(call install,$(DEB_BUILD) $(DEB_SYSTEMD))
+	$(call install,$(DEB_BUILD) $(DEB_SYSTEMD) $(DEB_PACKAGE))
+deps-deb:
+	$(call install,$(DEB_BUILD) $(DEB_PACKAGE))
 
 .PHONY: check-deps
 check-deps:
@@ -192,12 +195,17 @@ test-elasticsearch: deps-nodes ## the same program against real nodes (NODES=all
 .PHONY: test-docker
 test-docker: deps-docker ## … and a live Docker engine
 	@$(MAKE) --no-print-directory all
-	$(PYTEST) tests/real/test_docker.py
+	$(PYTEST) tests/real/test_docker.py tests/real/test_compose.py
+
+.PHONY: test-image
+test-image: deps-systemd ## … and the container image, built and run by that engine on a Debian of debootstrap (some minutes)
+	@$(MAKE) --no-print-directory all
+	$(PYTEST) tests/real/test_image.py
 
 .PHONY: test-systemd
-test-systemd: deps-systemd ## … and a live systemd, in a container that debootstrap makes (some minutes)
-	@$(MAKE) --no-print-directory all
-	$(PYTEST) tests/real/test_systemd.py
+test-systemd: deps-systemd ## … and a live systemd with units and package, in a container that debootstrap makes (some minutes)
+	@$(MAKE) --no-print-directory all deb
+	BARGE_DEB=$(firstword $(wildcard $(abspath $(BUILD))/deb/barge_*.deb)) $(PYTEST) tests/real/test_systemd.py tests/real/test_package.py
 
 .PHONY: soak
 soak: deps-test ## random kills and power cuts by the thousand, SEED=1 (about 20 minutes; goes on where it was interrupted)
@@ -283,7 +291,7 @@ format: ## clang-format over everything
 
 SHARE := $(DESTDIR)$(PREFIX)/share
 # What of conf/ has a place of its own, or is needed for building alone.
-NOT_CONF := ./man/* ./completion/*
+NOT_CONF := ./man/* ./completion/* ./debian/*
 
 .PHONY: install install-files
 install: all install-files ## into PREFIX=/usr/local, under DESTDIR
@@ -298,6 +306,26 @@ install-files:
 uninstall: ## takes away what install put there
 	rm -f $(DESTDIR)$(PREFIX)/bin/barge $(MAN:$(MAN_BUILD)/%=$(SHARE)/man/%) $(SHARE)/bash-completion/completions/barge
 	rm -rf $(SHARE)/barge
+
+# What dpkg wants at the top of a tree is at the top of a copy.
+DEB_TREE := $(BUILD)/deb/barge
+.PHONY: deb
+deb: deps-deb ## a Debian package, build/deb/barge_*.deb, looked over by lintian
+	rm -rf $(BUILD)/deb
+	mkdir -p $(DEB_TREE)
+	cp -r agent parsers outputs conf Makefile README.md LICENSE $(DEB_TREE)
+	mv $(DEB_TREE)/conf/debian $(DEB_TREE)/debian
+	cd $(DEB_TREE) && env -u MAKEFLAGS -u MAKELEVEL -u BUILD dpkg-buildpackage -b -us -uc --jobs=auto >../build.log 2>&1 || { tail -40 ../build.log; exit 1; }
+	lintian --allow-root --fail-on error,warning $(BUILD)/deb/barge_*.changes
+	@ls -l $(BUILD)/deb/barge_*.deb
+
+# Only what it is made from is sent to the engine: build/ may be large.
+DOCKER      ?= docker
+IMAGE       ?= barge
+IMAGE_ARGS  ?=
+.PHONY: image
+image: ## a container image, by the Docker engine (IMAGE=barge)
+	tar -c Makefile agent parsers outputs conf | $(DOCKER) build -f conf/docker/Dockerfile -t $(IMAGE) $(IMAGE_ARGS) -
 
 .PHONY: clean
 clean: ## removes build/ (not .cache/, where fetched nodes lie)

@@ -4,6 +4,8 @@ import urllib.error
 
 import pytest
 
+import engine
+import machine as machines
 import nodes
 from scripted_elastic import TestAuthority
 
@@ -68,3 +70,15 @@ def secured(request, tmp_path_factory):
         yield made
     finally:
         made.close()
+
+
+@pytest.fixture(scope="session")
+def debian_engine(tmp_path_factory):
+    """A live Docker engine and the folder of a Debian that it can run with systemd."""
+    try:
+        folder = machines.debian(tmp_path_factory)
+        made = engine.Engine()
+    except engine.Unavailable as e:
+        pytest.skip(str(e))
+    yield made, folder
+    made.close()

@@ -45,7 +45,7 @@ class Engine:
                  "--exec-root", os.path.join(self.home, "exec"), "--pidfile", os.path.join(self.home, "pid"), "-H", "unix://" + self.socket],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
         try:
-            wait_until(lambda: self.process.poll() is not None or self._docker("version", check=False).returncode == 0, 60, "dockerd", every_s=0.2)
+            wait_until(lambda: self.process.poll() is not None or self.try_docker("version").returncode == 0, 60, "dockerd", every_s=0.2)
         except TooLate as e:
             raise Unavailable(f"dockerd does not become ready: {self._last_words()}") from e
         if self.process.poll() is not None:
@@ -61,21 +61,27 @@ class Engine:
         shutil.copy(BUSYBOX, os.path.join(root, "bin", "busybox"))
         for name in ("sh", "cat", "seq", "sleep", "printf", "head", "dd", "usleep"):
             os.symlink("busybox", os.path.join(root, "bin", name))
-        packed = subprocess.run(["tar", "-C", root, "-c", "."], capture_output=True, check=True).stdout
-        done = subprocess.run([DOCKER, "-H", "unix://" + self.socket, "import", "-", IMAGE], input=packed, capture_output=True, check=False)
-        if done.returncode != 0:
+        self.import_folder(root, IMAGE)
+
+    def import_folder(self, folder, image):
+        """An image of what lies in a folder."""
+        packed = subprocess.Popen(["tar", "-C", folder, "-c", "."], stdout=subprocess.PIPE)
+        done = subprocess.run([DOCKER, "-H", "unix://" + self.socket, "import", "-", image], stdin=packed.stdout, capture_output=True, check=False)
+        packed.stdout.close()
+        if packed.wait() != 0 or done.returncode != 0:
             raise Unavailable("docker import: " + done.stderr.decode()[-300:])
 
-    def _docker(self, *arguments, check=True, **options):
-        done = subprocess.run([DOCKER, "-H", "unix://" + self.socket, *arguments], capture_output=True, text=True, check=False, timeout=120,
-                              env={**os.environ, "DOCKER_CONFIG": self.home}, **options)
+    def try_docker(self, *arguments, check=False, timeout=120, **options):
+        """A docker command that may fail (check: must not); the finished process."""
+        done = subprocess.run([DOCKER, "-H", "unix://" + self.socket, *arguments], capture_output=True, text=True, check=False, timeout=timeout,
+                              env={**os.environ, "DOCKER_CONFIG": self.home, "DOCKER_BUILDKIT": "0"}, **options)
         if check and done.returncode != 0:
             raise AssertionError(f"docker {' '.join(arguments)}: {done.stderr.strip()}")
         return done
 
     def docker(self, *arguments):
         """Standard output of a docker command that must succeed."""
-        return self._docker(*arguments).stdout.strip()
+        return self.try_docker(*arguments, check=True).stdout.strip()
 
     def run(self, *command, name=None, driver="json-file", log_options=None, options=(), detach=True):
         """docker run; the container's id when detached."""
@@ -91,9 +97,9 @@ class Engine:
 
     def close(self):
         if self.process is not None and self.process.poll() is None:
-            running = self._docker("ps", "-q", check=False).stdout.split()
+            running = self.try_docker("ps", "-q").stdout.split()
             if running:
-                self._docker("kill", *running, check=False)
+                self.try_docker("kill", *running)
             self.process.send_signal(signal.SIGTERM)
             try:
                 self.process.wait(30)
