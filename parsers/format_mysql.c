@@ -55,6 +55,7 @@ struct slow {
     struct format_result *out;
     struct bytes explain; /* MariaDB's lines of that name */
     bool has_duration, has_schema, has_thread;
+    bool local_time; /* the time is the server's local one */
 };
 
 /* root[root] @ localhost [10.0.0.7]  Id:     8 */
@@ -165,7 +166,7 @@ static void read_time(struct slow *s, struct bytes value)
     if (timestamp_parse(value, &s->out->time_ns))
         s->out->has_time = true;
     else if (s->w->want_time)
-        s->out->has_time = format_time_local(value, &used, &s->out->time_ns);
+        s->local_time = s->out->has_time = format_time_local(value, &used, &s->out->time_ns);
 }
 
 /* A line that begins with #. false: it is none of the head of an entry. */
@@ -185,7 +186,8 @@ static bool read_head(struct slow *s, struct bytes line)
     return true;
 }
 
-/* SET last_insert_id=7,timestamp=1542963600; */
+/* SET last_insert_id=7,timestamp=1542963600; when the statement began. It counts where the entry's
+ * time is none or a local one: the server's zone need not be ours. */
 static void read_set(struct slow *s, struct bytes line)
 {
     const char *at = memmem(line.p, line.n, "timestamp=", 10);
@@ -197,7 +199,7 @@ static void read_set(struct slow *s, struct bytes line)
             break;
         v = 10 * v + (uint64_t)(seconds.p[i] - '0');
     }
-    if (v == 0 || v > EPOCH_S_MAX || s->out->has_time)
+    if (v == 0 || v > EPOCH_S_MAX || (s->out->has_time && !s->local_time))
         return;
     s->out->has_time = true;
     s->out->time_ns = (int64_t)v * NS_PER_S;
@@ -305,12 +307,29 @@ static struct bytes level_of_word(struct bytes word)
     return bytes_is(word, "Note") || bytes_is(word, "System") ? BYTES_LITERAL("info") : word;
 }
 
+/* Behind the time, if there is one: "09:00:00 UTC - mysqld got signal 11 ;", and what the server
+ * reports of its crash. */
+static bool read_crash(struct bytes rest, struct format_work *w)
+{
+    static const char utc[] = "UTC - ";
+    struct bytes first = before(rest, '\n');
+    const char *at = first.n ? memmem(first.p, first.n, utc, sizeof utc - 1) : NULL;
+
+    if (!at || at - first.p > 9 || !memmem(first.p, first.n, " got ", 5))
+        return false;
+    format_put_string(w, "log.level", BYTES_LITERAL("ERROR"));
+    format_put_string(w, "message", behind(rest, (size_t)(at - rest.p) + sizeof utc - 1));
+    return true;
+}
+
 /* 2018-11-23T09:00:00.123456Z 0 [Warning] [MY-010068] [Server] message */
 static bool read_error(struct bytes text, struct format_work *w, struct format_result *out)
 {
     size_t used = read_error_time(text, w, out);
     struct bytes rest = trim(behind(text, used)), thread = before(rest, ' '), level, code, part;
 
+    if (read_crash(rest, w))
+        return true;
     if (used == 0)
         return false;
     if (format_is_digits(thread))

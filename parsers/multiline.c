@@ -2,8 +2,8 @@
 
 /* Where in a Python traceback a record is. */
 enum { PYTHON_NOWHERE, PYTHON_FRAMES, PYTHON_EXCEPTION, PYTHON_BLANK, PYTHON_CHAINED };
-/* Where in an entry of a slow log. */
-enum { MYSQL_NOWHERE, MYSQL_TIME, MYSQL_HEAD, MYSQL_STATEMENT };
+/* Where in an entry of a slow log or an error log. */
+enum { MYSQL_NOWHERE, MYSQL_TIME, MYSQL_HEAD, MYSQL_STATEMENT, MYSQL_NOTE, MYSQL_CRASH };
 
 /* What a line is by itself. */
 enum kind {
@@ -412,6 +412,20 @@ static bool is_error_log(struct bytes s)
     return n == 6 && s.n > 12 && s.p[6] == ' ' && (is_digit(s.p[7]) || s.p[7] == ' ');
 }
 
+/* "261128 21:12:32 [ERROR] mariadbd got signal 11 ;", "2023-11-23T09:00:00Z UTC - mysqld got signal
+ * 11 ;", "09:00:00 UTC - mysqld got signal 11 ;": the report of a crash follows. */
+static bool is_crash(struct bytes s)
+{
+    static const char *const ends[] = {" got signal ", " got exception 0x"};
+
+    if (s.n == 0 || !is_digit(s.p[0]))
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(ends); i++)
+        if (memmem(s.p, s.n, ends[i], strlen(ends[i])))
+            return is_error_log(s) || memmem(s.p, s.n, " UTC - ", 7);
+    return false;
+}
+
 /* What the server writes when it opens a slow log. */
 static bool is_server_head(struct bytes s)
 {
@@ -432,11 +446,18 @@ static bool mysql_continues(struct multiline_state *st, struct bytes s)
     } else if (begins(s, "# User@Host: ")) {
         continued = place == MYSQL_TIME;
         place = MYSQL_HEAD;
-    } else if (is_server_head(s) || is_error_log(s)) {
+    } else if (is_server_head(s)) {
         place = MYSQL_NOWHERE;
-    } else if (place == MYSQL_NOWHERE) {
-        /* More of what an error log's line says is indented, or the report of a crash. */
-        continued = st->open && s.n && is_blank(s.p[0]);
+    } else if (is_crash(s)) {
+        place = MYSQL_CRASH;
+    } else if (is_error_log(s)) {
+        place = MYSQL_NOTE;
+    } else if (place == MYSQL_CRASH) {
+        continued = true;
+    } else if (place == MYSQL_NOTE || place == MYSQL_NOWHERE) {
+        /* More of what a line of an error log says is indented, or what follows "ready for
+         * connections". */
+        continued = s.n && (is_blank(s.p[0]) || (place == MYSQL_NOTE && begins(s, "Version: '")));
     } else {
         continued = true;
         if (!begins(s, "# ") || begins(s, "# administrator command: "))
