@@ -22,7 +22,7 @@ PATIENCE     ?= $(if $(SANITIZE),4,1)
 PACKAGES  := zlib libcurl yajl yaml-0.1 libmicrohttpd libseccomp libpcre2-8 nettle
 DEB_BUILD := gcc libc6-dev make pkg-config zlib1g-dev libcurl4-openssl-dev libyajl-dev libyaml-dev libmicrohttpd-dev libseccomp-dev libpcre2-dev nettle-dev
 DEB_TEST  := libcmocka-dev python3 python3-pytest python3-pytest-xdist openssl
-DEB_SERVERS := nginx
+DEB_SERVERS := nginx mariadb-server-core mariadb-client-core
 DEB_LINT  := clang libclang-rt-dev clang-format clang-tidy shellcheck mandoc
 DEB_FUZZ  := clang libclang-rt-dev
 DEB_BENCH := valgrind python3
@@ -86,7 +86,7 @@ deps: ## install what building needs (Debian packages)
 	$(call install,$(DEB_BUILD))
 deps-test: ## … and what the tests need
 	$(call install,$(DEB_BUILD) $(DEB_TEST))
-deps-servers: ## … and servers that some tests run, which are skipped without (Debian also starts them, nginx on port 80)
+deps-servers: ## … and servers that some tests run, which are skipped without (Debian also starts nginx, on port 80)
 	$(call install,$(DEB_SERVERS))
 deps-lint:
 	$(call install,$(DEB_BUILD) $(DEB_TEST) $(DEB_LINT))
