@@ -29,6 +29,7 @@ DEB_BENCH := valgrind python3
 DEB_NODES := maven default-jdk-headless unzip python3 python3-pytest python3-pytest-xdist openssl
 DEB_DOCKER := docker.io busybox-static python3 python3-pytest python3-yaml
 DEB_SYSTEMD := $(DEB_DOCKER) debootstrap
+DEB_KUBERNETES := python3 python3-pip python3-pytest python3-yaml
 DEB_PACKAGE := debhelper dpkg-dev lintian
 
 # What is read from pkg-config is asked once, and only when something is compiled.
@@ -81,7 +82,7 @@ define install
     $$sudo apt-get -qq update && DEBIAN_FRONTEND=noninteractive $$sudo apt-get -qq install -y --no-install-recommends $$missing >/dev/null; fi
 endef
 
-.PHONY: deps deps-test deps-servers deps-lint deps-fuzz deps-bench deps-nodes deps-docker deps-systemd deps-deb
+.PHONY: deps deps-test deps-servers deps-lint deps-fuzz deps-bench deps-nodes deps-docker deps-systemd deps-kubernetes deps-deb
 deps: ## install what building needs (Debian packages)
 	$(call install,$(DEB_BUILD))
 deps-test: ## … and what the tests need
@@ -100,6 +101,8 @@ deps-docker:
 	$(call install,$(DEB_BUILD) $(DEB_DOCKER))
 deps-systemd:
 	$(call install,$(DEB_BUILD) $(DEB_SYSTEMD) $(DEB_PACKAGE))
+deps-kubernetes:
+	$(call install,$(DEB_BUILD) $(DEB_KUBERNETES))
 deps-deb:
 	$(call install,$(DEB_BUILD) $(DEB_PACKAGE))
 
@@ -196,6 +199,11 @@ test-elasticsearch: deps-nodes ## the same program against real nodes (NODES=all
 test-docker: deps-docker ## … and a live Docker engine
 	@$(MAKE) --no-print-directory all
 	$(PYTEST) tests/real/test_docker.py tests/real/test_compose.py
+
+.PHONY: test-kubernetes
+test-kubernetes: deps-kubernetes ## conf/kubernetes against the schemas of three versions (HELM=… renders the chart, too)
+	@$(MAKE) --no-print-directory all
+	$(PYTEST) tests/real/test_kubernetes.py
 
 .PHONY: test-image
 test-image: deps-systemd ## … and the container image, built and run by that engine on a Debian of debootstrap (some minutes)
