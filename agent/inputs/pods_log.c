@@ -182,7 +182,7 @@ static void end_older_runs(struct pods_log *l)
     for (struct tail_log *log = l->in.log.shared->all; log; log = log->next_all) {
         struct pods_log *other = pods_log_of(log);
 
-        if (other == l || !is_sibling(other, l))
+        if (other == l || log->gone || !is_sibling(other, l))
             continue;
         if (other->run < l->run)
             tail_log_set_over(log);

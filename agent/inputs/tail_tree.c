@@ -308,7 +308,7 @@ static struct tail_tree_folder *take_folder(struct tail_tree *d, const char *pat
     f->fd = fd;
     f->inode = inode;
     for (struct tail_tree_log *l = f->logs; l; l = l->next) {
-        l->log.gone = false;
+        l->log.gone = l->log.over = false;
         tail_log_want_scan(&l->log);
     }
     if (!remote)
@@ -325,6 +325,17 @@ size_t tail_tree_fixed(const char *pattern)
     if (pattern[strcspn(pattern, "*?[")] == '\0') /* the last part is a name as it stands */
         n = (size_t)(strrchr(pattern, '/') + 1 - pattern);
     return n > 1 ? n - 1 : 1;
+}
+
+/* A folder could not be opened. */
+static void say_closed(struct tail_tree *d, const char *path)
+{
+    if (errno != EACCES && errno != EPERM)
+        return;
+    d->incomplete = true;
+    log_warn("cannot open a folder of log files", LOG_STR("path", path),
+             LOG_STR("reason", strerror(errno)),
+             LOG_STR("knob", "run as root or with CAP_DAC_READ_SEARCH"));
 }
 
 /* What stands in a log's place in f and leads elsewhere. */
@@ -349,7 +360,7 @@ static void follow_links(struct tail_tree *d, const struct tail_tree_folder *f)
         if (fd >= 0)
             to = take_folder(d, link->folder, fd);
         else
-            d->incomplete = true;
+            say_closed(d, link->folder);
         if (to)
             to->walk = d->walk;
         if (to && !to->patterns)
@@ -433,12 +444,7 @@ static void walk_pattern(struct tail_tree *d, size_t i)
         walk(d, p->rule, p->path + n + (n > 1), path, fd, 0);
         return;
     }
-    if (errno != EACCES && errno != EPERM)
-        return;
-    d->incomplete = true;
-    log_warn("cannot open a folder of log files", LOG_STR("path", path),
-             LOG_STR("reason", strerror(errno)),
-             LOG_STR("knob", "run as root or with CAP_DAC_READ_SEARCH"));
+    say_closed(d, path);
 }
 
 /* Whether what a pattern begins with is another folder than at the last walk: no event tells. */
