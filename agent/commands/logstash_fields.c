@@ -82,7 +82,8 @@ static const struct member *member_of_input(const struct work *w, const char *na
 }
 
 /* {SECTION: {NAME: VALUE}} as barge would see it. */
-static int check_pair(const char *section, const char *name, const char *value, struct error *e)
+static int check_pair(struct work *w, const char *section, const char *name, const char *value,
+                      struct error *e)
 {
     struct strbuf yaml = {0};
     int rc;
@@ -90,18 +91,19 @@ static int check_pair(const char *section, const char *name, const char *value, 
     strbuf_printf(&yaml, "fields: {%s: {", section);
     config_value_add_quoted(&yaml, name);
     strbuf_printf(&yaml, ": %s}}", value);
-    rc = work_check(&yaml, e);
+    rc = work_check(w, &yaml, e);
     strbuf_fini(&yaml);
     return rc;
 }
 
-static int check_text(const char *section, const char *name, const char *value, struct error *e)
+static int check_text(struct work *w, const char *section, const char *name, const char *value,
+                      struct error *e)
 {
     struct strbuf quoted = {0};
     int rc;
 
     config_value_add_quoted(&quoted, value);
-    rc = check_pair(section, name, quoted.p, e);
+    rc = check_pair(w, section, name, quoted.p, e);
     strbuf_fini(&quoted);
     return rc;
 }
@@ -132,7 +134,7 @@ static int rename_field(struct work *w, const char *from, const char *to, struct
         return error_set(e, "one of both is removed before this, and barge renames first");
     if (plan_find_pair(&w->plan.rename, from))
         return error_set(e, "%s is renamed already", from);
-    if (check_text("rename", from, to, e) < 0)
+    if (check_text(w, "rename", from, to, e) < 0)
         return -1;
     converted = plan_find_pair(&w->plan.convert, from);
     if (converted)
@@ -176,7 +178,7 @@ static int convert_field(struct work *w, const char *field, const char *type, st
         return -1;
     if (is_gone(w, field))
         return 0;
-    if (check_text("convert", field, type, e) < 0)
+    if (check_text(w, "convert", field, type, e) < 0)
         return -1;
     if (there)
         plan_set(&there->value, type);
@@ -213,7 +215,7 @@ static int remove_field(struct work *w, const char *field, struct error *e)
     strbuf_add_str(&yaml, "fields: {remove: [");
     config_value_add_quoted(&yaml, field);
     strbuf_add_str(&yaml, "]}");
-    rc = work_check(&yaml, e);
+    rc = work_check(w, &yaml, e);
     strbuf_fini(&yaml);
     if (rc < 0)
         return -1;
@@ -272,7 +274,7 @@ static int add_field(struct work *w, const char *field, const struct logstash_va
     if (rc == 0)
         rc = add_value(value, &yaml, e);
     if (rc == 0)
-        rc = check_pair("add", field, yaml.p, e);
+        rc = check_pair(w, "add", field, yaml.p, e);
     if (rc == 0 && instead && plan_find_text(&w->plan.remove, field) == SIZE_MAX)
         plan_add_text(&w->plan.remove, field);
     if (rc == 0) {

@@ -178,13 +178,60 @@ static void take_mutation(struct filter *f, const struct logstash_value *v)
         refuse(f, v, "barge has nothing that stands for it");
 }
 
+/* Whether name, a or [a][b], is the field that the filter's condition asks for. */
+static bool is_asked_for(const struct filter *f, const struct logstash_value *name)
+{
+    for (size_t i = 0; i < MAX(f->w->n_inputs, 1u); i++) {
+        struct bytes there = f->states[i].there, inside = {there.p + 1, there.n - 2};
+
+        if (!there.p || (!bytes_equal(name->text, there) &&
+                         (!bytes_equal(name->text, inside) || memchr(inside.p, '[', inside.n))))
+            return false;
+    }
+    return true;
+}
+
+struct asked_arg {
+    const struct filter *f;
+    bool others;
+};
+
+static void look_for_others(void *arg, const struct logstash_value *name,
+                            const struct logstash_value *value)
+{
+    struct asked_arg *a = arg;
+
+    (void)value;
+    a->others |= !is_asked_for(a->f, name);
+}
+
+/* if [a] { mutate { convert => { "a" => … } } }: what is done to a field alone is done where there
+ * is one. */
+static bool asks_for_what_it_changes(const struct filter *f)
+{
+    struct asked_arg arg = {f, f->rest};
+
+    for (const struct logstash_value *v = f->plugin->first; v; v = v->next) {
+        bool list = v->kind == LOGSTASH_ARRAY;
+
+        if (bytes_is(v->name, "rename") || bytes_is(v->name, "convert"))
+            arg.others |= work_entries(v, look_for_others, &arg) < 0;
+        else if (bytes_is(v->name, "remove_field"))
+            for (const struct logstash_value *x = list ? v->first : v; x; x = list ? x->next : NULL)
+                arg.others |= !is_asked_for(f, x);
+        else
+            arg.others |= !work_needs_nothing(v);
+    }
+    return !arg.others;
+}
+
 /* In Logstash's order, whatever order they stand in. */
 static void take_mutate(struct filter *f)
 {
     static const char *const order[] = {"rename",    "replace",      "convert", "",
                                         "add_field", "remove_field", "add_tag", "remove_tag"};
 
-    if (!holds_for_all(f))
+    if (!asks_for_what_it_changes(f) && !holds_for_all(f))
         return;
     for (size_t i = 0; i < ARRAY_LEN(order); i++)
         for (const struct logstash_value *v = f->plugin->first; v; v = v->next) {
@@ -222,7 +269,7 @@ static void add_rule(struct filter *f, const struct plan_parser *parser, const c
     f->made = true;
 }
 
-static bool parser_check(const struct plan_parser *p, struct error *e)
+static bool parser_check(struct work *w, const struct plan_parser *p, struct error *e)
 {
     struct plan plan = {0};
     struct strbuf yaml = {0};
@@ -232,7 +279,7 @@ static bool parser_check(const struct plan_parser *p, struct error *e)
     plan_set(&r->container, "*");
     plan_copy_parser(&r->parser, p);
     plan_write(&plan, &yaml);
-    rc = work_check(&yaml, e);
+    rc = work_check(w, &yaml, e);
     strbuf_fini(&yaml);
     plan_fini(&plan);
     return rc == 0;
@@ -245,9 +292,7 @@ static bool use_parser(struct filter *f, const struct plan_parser *parser)
     struct error e;
     const char *why = NULL;
 
-    if (!parser_check(parser, &e))
-        why = e.text;
-    else if (count(f, WHEN_NEVER) == w->n_inputs)
+    if (count(f, WHEN_NEVER) == w->n_inputs)
         why = "it is for no input that is taken over";
     for (size_t i = 0; !why && i < w->n_inputs; i++) {
         if (f->states[i].result == WHEN_UNKNOWN)
@@ -258,6 +303,8 @@ static bool use_parser(struct filter *f, const struct plan_parser *parser)
                                     : w->plan.files[w->inputs[i].file].parser.kind != NULL))
             why = "a message is read by one parser, and there is one already";
     }
+    if (!why && !parser_check(w, parser, &e))
+        why = e.text;
     if (why) {
         work_leave_out(w, PLACE, f->plugin->at, "%.*s: %s", (int)f->plugin->text.n,
                        f->plugin->text.p, why);

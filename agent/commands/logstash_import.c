@@ -83,13 +83,16 @@ static const struct when_input *input_at(const struct work *w, size_t i)
     return w->n_inputs ? &w->inputs[i].when : &any;
 }
 
-static bool walk(struct work *w, enum logstash_section_kind kind, const struct logstash_item *first,
+/* What is done with the plugins on the way. */
+enum pass { PASS_FILTERS, PASS_CHOOSE, PASS_OUTPUTS };
+
+static bool walk(struct work *w, enum pass pass, const struct logstash_item *first,
                  const struct when *states, bool rest);
 
 /* The arms of a branch, each for what the ones before it left. Where an arm made rules of
  * `parsers`, the order of the rules leaves the rest to the next. */
-static bool walk_branch(struct work *w, enum logstash_section_kind kind,
-                        const struct logstash_arm *first, const struct when *states, bool rest)
+static bool walk_branch(struct work *w, enum pass pass, const struct logstash_arm *first,
+                        const struct when *states, bool rest)
 {
     size_t n = n_states(w);
     struct when *left = base_calloc(n, sizeof *left), *inside = base_calloc(n, sizeof *inside);
@@ -106,7 +109,7 @@ static bool walk_branch(struct work *w, enum logstash_section_kind kind,
                 c = when_evaluate(a->when, input_at(w, i), w->typed);
             inside[i] = when_both(&left[i], &c);
         }
-        some = walk(w, kind, a->first, inside, rest);
+        some = walk(w, pass, a->first, inside, rest);
         made |= some;
         for (size_t i = 0; i < n && a->when; i++) {
             struct when c = when_evaluate(a->when, input_at(w, i), w->typed), not_c = when_not(&c);
@@ -123,32 +126,34 @@ static bool walk_branch(struct work *w, enum logstash_section_kind kind,
     return made;
 }
 
-static bool walk(struct work *w, enum logstash_section_kind kind, const struct logstash_item *first,
+static bool walk(struct work *w, enum pass pass, const struct logstash_item *first,
                  const struct when *states, bool rest)
 {
     bool made = false;
 
     for (const struct logstash_item *i = first; i; i = i->next) {
         if (i->branch)
-            made |= walk_branch(w, kind, i->branch, states, rest);
-        else if (kind == LOGSTASH_FILTER)
+            made |= walk_branch(w, pass, i->branch, states, rest);
+        else if (pass == PASS_FILTERS)
             made |= logstash_filter(w, i->plugin, states, rest);
+        else if (pass == PASS_CHOOSE)
+            logstash_output_choose(w, i->plugin, states);
         else
             logstash_output(w, i->plugin, states);
     }
     return made;
 }
 
-static void walk_sections(struct work *w, const struct logstash_tree *t,
-                          enum logstash_section_kind kind)
+static void walk_sections(struct work *w, const struct logstash_tree *t, enum pass pass)
 {
+    enum logstash_section_kind kind = pass == PASS_FILTERS ? LOGSTASH_FILTER : LOGSTASH_OUTPUT;
     struct when *always = base_calloc(n_states(w), sizeof *always);
 
     for (size_t i = 0; i < n_states(w); i++)
         always[i].result = WHEN_ALWAYS;
     for (const struct logstash_section *s = t->first; s; s = s->next)
         if (s->kind == kind)
-            walk(w, kind, s->first, always, false);
+            walk(w, pass, s->first, always, false);
     free(always);
 }
 
@@ -177,6 +182,21 @@ static void write_messages(struct work *w, struct strbuf *to)
     }
 }
 
+/* Whether some input's messages have neither a parser nor are said to be JSON. */
+static bool is_read_anyway(const struct work *w)
+{
+    bool all = false, some = false;
+
+    for (size_t i = 0; i < w->plan.n_rules; i++)
+        all |= w->plan.rules[i].container && strcmp(w->plan.rules[i].container, "*") == 0;
+    for (size_t i = 0; i < w->n_inputs; i++) {
+        const struct work_input *in = &w->inputs[i];
+
+        some |= !in->json && (in->gelf ? !all : !w->plan.files[in->file].parser.kind);
+    }
+    return some;
+}
+
 static bool has_section(const struct logstash_tree *t, enum logstash_section_kind kind)
 {
     const struct logstash_section *s = t->first;
@@ -200,8 +220,13 @@ void logstash_import(const struct logstash_source *s, const struct logstash_tree
         if (x->kind == LOGSTASH_INPUT)
             logstash_inputs(w, x->first);
     logstash_inputs_end(w);
-    walk_sections(w, t, LOGSTASH_FILTER);
-    walk_sections(w, t, LOGSTASH_OUTPUT);
+    walk_sections(w, t, PASS_FILTERS);
+    if (!w->json && is_read_anyway(w))
+        plan_comment(&w->plan, PLAN_RECORD,
+                     "There is no json filter, and barge takes messages apart all the same that "
+                     "are JSON objects; to keep them as text: parser: text");
+    walk_sections(w, t, PASS_CHOOSE);
+    walk_sections(w, t, PASS_OUTPUTS);
     if (!has_section(t, LOGSTASH_INPUT))
         plan_comment(&w->plan, PLAN_INPUTS, "There is no input: barge's defaults hold.");
     if (!w->output)

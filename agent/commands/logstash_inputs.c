@@ -49,7 +49,9 @@ static void take_codec(struct work *w, const char *plugin, const struct logstash
                        struct work_input *in)
 {
     static const char *const plain[] = {"plain", "line", NULL};
-    bool options = v->kind == LOGSTASH_PLUGIN && v->first;
+    bool options =
+        v->kind == LOGSTASH_PLUGIN && v->first &&
+        (v->first->next || !bytes_is(v->first->name, "charset") || !work_is(v->first, "UTF-8"));
 
     if (v->kind == LOGSTASH_PLUGIN || v->kind <= LOGSTASH_BAREWORD) {
         if (bytes_is(v->text, "multiline")) {
@@ -89,7 +91,7 @@ static char *address(struct work *w, const struct logstash_value *plugin, const 
         strbuf_add_str(&yaml, "inputs: {gelf: {udp: ");
         plan_yaml_text(&yaml, to.p);
         strbuf_add_str(&yaml, "}}");
-        if (work_check(&yaml, &e) < 0)
+        if (work_check(w, &yaml, &e) < 0)
             strbuf_fini(&to);
     }
     if (!to.p)
@@ -174,7 +176,7 @@ static void add_paths(struct plan_texts *to, const char *path, unsigned depth)
 }
 
 /* Whether barge takes text in the list called key, "paths" or "exclude". */
-static int check_path(const char *text, const char *key, struct error *e)
+static int check_path(struct work *w, const char *text, const char *key, struct error *e)
 {
     struct strbuf yaml = {0};
     int rc;
@@ -182,7 +184,7 @@ static int check_path(const char *text, const char *key, struct error *e)
     strbuf_printf(&yaml, "inputs: {files: [{paths: [%s", *key == 'p' ? "" : "/x], exclude: [");
     config_value_add_quoted(&yaml, text);
     strbuf_add_str(&yaml, "]}]}");
-    rc = work_check(&yaml, e);
+    rc = work_check(w, &yaml, e);
     strbuf_fini(&yaml);
     return rc;
 }
@@ -194,7 +196,7 @@ static void take_paths(struct work *w, const struct logstash_value *v, const cha
     struct error e;
 
     for (size_t i = 0; i < some->n; i++) {
-        if (check_path(some->list[i], key, &e) < 0)
+        if (check_path(w, some->list[i], key, &e) < 0)
             work_leave_out(w, PLACE, v->at, "file: %s: %s", *key == 'p' ? "path" : key, e.text);
         else if (plan_find_text(to, some->list[i]) == SIZE_MAX)
             plan_add_text(to, some->list[i]);

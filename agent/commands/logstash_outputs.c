@@ -93,7 +93,7 @@ static void take_host(struct work *w, const struct logstash_value *v,
         strbuf_add_str(&yaml, "output: {elasticsearch: {hosts: [");
         config_value_add_quoted(&yaml, url.p);
         strbuf_add_str(&yaml, "]}}");
-        rc = work_check(&yaml, &e);
+        rc = work_check(w, &yaml, &e);
     }
     if (rc < 0)
         work_leave_out(w, PLACE, work_option_span(option), "elasticsearch: hosts: %s", e.text);
@@ -185,7 +185,7 @@ static void take_index(struct work *w, const struct logstash_value *plugin)
         }
         plan_yaml_text(&quoted, text.p);
         strbuf_printf(&yaml, "output: {elasticsearch: {index: %s}}", quoted.p);
-        rc = work_check(&yaml, &e);
+        rc = v ? work_check(w, &yaml, &e) : 0;
     }
     if (rc < 0)
         refuse(w, v, e.text);
@@ -208,16 +208,17 @@ static void take_index(struct work *w, const struct logstash_value *plugin)
 typedef int (*option_fn)(struct work *w, const struct logstash_value *v, const char *key,
                          struct error *e);
 
-static int add_setting(struct plan_pairs *to, const char *section, const char *key,
-                       const char *value, struct error *e)
+static int add_setting(struct work *w, bool tls, const char *key, const char *value,
+                       struct error *e)
 {
+    struct plan_pairs *to = tls ? &w->plan.tls : &w->plan.elasticsearch;
     struct strbuf yaml = {0}, quoted = {0};
     int rc;
 
     plan_yaml_text(&quoted, value);
-    strbuf_printf(&yaml, "output: {elasticsearch: {%s%s: %s%s}}", section, key, quoted.p,
-                  *section ? "}" : "");
-    rc = work_check(&yaml, e);
+    strbuf_printf(&yaml, "output: {elasticsearch: {%s%s: %s%s}}", tls ? "tls: {" : "", key,
+                  quoted.p, tls ? "}" : "");
+    rc = work_check(w, &yaml, e);
     if (rc == 0) {
         plan_drop_pair(to, key);
         plan_add_pair(to, key, quoted.p);
@@ -240,7 +241,7 @@ static int take_tls_file(struct work *w, const struct logstash_value *v, const c
     text = work_text(list ? v->first : v, e);
     if (!text)
         return -1;
-    rc = add_setting(&w->plan.tls, "tls: {", key, text, e);
+    rc = add_setting(w, true, key, text, e);
     free(text);
     return rc;
 }
@@ -250,14 +251,14 @@ static int take_verify(struct work *w, const struct logstash_value *v, const cha
 {
     bool off = work_is(v, "none") || work_bool(v) == 0;
 
-    return off ? add_setting(&w->plan.tls, "tls: {", key, "false", e) : 0;
+    return off ? add_setting(w, true, key, "false", e) : 0;
 }
 
 static int take_setting(struct work *w, const struct logstash_value *v, const char *key,
                         struct error *e)
 {
     char *text = work_text(v, e);
-    int rc = text ? add_setting(&w->plan.elasticsearch, "", key, text, e) : -1;
+    int rc = text ? add_setting(w, false, key, text, e) : -1;
 
     free(text);
     return rc;
@@ -273,7 +274,7 @@ static int take_seconds(struct work *w, const struct logstash_value *v, const ch
         return error_set(e, "a number of seconds was expected");
     strbuf_add_bytes(&to, v->text);
     strbuf_add_char(&to, 's');
-    rc = add_setting(&w->plan.elasticsearch, "", key, to.p, e);
+    rc = add_setting(w, false, key, to.p, e);
     strbuf_fini(&to);
     return rc;
 }
@@ -283,7 +284,7 @@ static int take_compression(struct work *w, const struct logstash_value *v, cons
 {
     bool off = work_bool(v) == 0 || work_is(v, "0");
 
-    return add_setting(&w->plan.elasticsearch, "", key, off ? "none" : "gzip", e);
+    return add_setting(w, false, key, off ? "none" : "gzip", e);
 }
 
 static int take_template(struct work *w, const struct logstash_value *v, const char *key,
@@ -487,7 +488,7 @@ static bool take_file(struct work *w, const struct logstash_value *plugin)
         strbuf_add_str(&yaml, "output: {file: {path: ");
         config_value_add_quoted(&yaml, text);
         strbuf_add_str(&yaml, "}}");
-        rc = work_check(&yaml, &e);
+        rc = work_check(w, &yaml, &e);
     }
     if (rc < 0)
         work_leave_out(w, PLACE, plugin->at, "file: %s", e.text);
@@ -522,31 +523,50 @@ static bool is_for_all(const struct work *w, const struct when *states)
     return true;
 }
 
+static bool is_elasticsearch(const struct logstash_value *plugin)
+{
+    return bytes_is(plugin->text, "elasticsearch") || bytes_is(plugin->text, "opensearch");
+}
+
+void logstash_output_choose(struct work *w, const struct logstash_value *plugin,
+                            const struct when *states)
+{
+    unsigned rank = is_elasticsearch(plugin) ? 3 : bytes_is(plugin->text, "file") ? 1 : 0;
+
+    if (rank == 0 || is_for_none(w, states))
+        return;
+    rank += is_for_all(w, states);
+    if (rank > w->output_rank) {
+        w->output = plugin;
+        w->output_rank = rank;
+    }
+}
+
 void logstash_output(struct work *w, const struct logstash_value *plugin, const struct when *states)
 {
-    bool elasticsearch =
-        bytes_is(plugin->text, "elasticsearch") || bytes_is(plugin->text, "opensearch");
-    bool file = bytes_is(plugin->text, "file");
-
     if (is_for_none(w, states)) {
         work_remark(w, PLACE, plugin->at,
                     "%.*s: its condition holds for no input that is taken over",
                     (int)MIN(plugin->text.n, 60u), plugin->text.p);
-    } else if (bytes_is(plugin->text, "stdout")) {
-        work_leave_out(w, PLACE, plugin->at,
-                       "stdout: to see documents, have output.file alone and look at its files");
-    } else if (!elasticsearch && !file) {
-        work_leave_out(w, PLACE, plugin->at, "output %.*s: barge has nothing that stands for it",
-                       (int)MIN(plugin->text.n, 60u), plugin->text.p);
-    } else if (w->output) {
-        work_leave_out(w, PLACE, plugin->at, "barge has one output, and there is one already");
-    } else {
+        return;
+    }
+    if (plugin == w->output) {
         if (!is_for_all(w, states))
             work_leave_out(w, PLACE, (struct logstash_span){plugin->at.begin, plugin->at.begin},
                            "%.*s: its condition; barge sends all documents to its one output",
                            (int)plugin->text.n, plugin->text.p);
-        w->output = elasticsearch || take_file(w, plugin);
-        if (elasticsearch)
+        if (is_elasticsearch(plugin))
             take_elasticsearch(w, plugin);
+        else if (!take_file(w, plugin))
+            w->output = NULL;
+    } else if (bytes_is(plugin->text, "stdout")) {
+        work_leave_out(w, PLACE, plugin->at,
+                       "stdout: to see documents, have output.file alone and look at its files");
+    } else if (is_elasticsearch(plugin) || bytes_is(plugin->text, "file")) {
+        work_leave_out(w, PLACE, plugin->at, "%.*s: barge has one output, and there is another",
+                       (int)plugin->text.n, plugin->text.p);
+    } else {
+        work_leave_out(w, PLACE, plugin->at, "output %.*s: barge has nothing that stands for it",
+                       (int)MIN(plugin->text.n, 60u), plugin->text.p);
     }
 }

@@ -15,11 +15,45 @@ struct part {
     size_t begin; /* in the text */
 };
 
+#define STEP 1024 /* bytes from one mark to the next */
+
+struct mark {
+    unsigned line, column; /* within the part that the byte is in */
+};
+
 struct logstash_source {
     struct strbuf text;
     struct part *parts;
     size_t n;
+    struct mark *marks; /* of every STEP-th byte of the text */
 };
+
+/* The place behind the byte c that stands at m. */
+static struct mark behind(struct mark m, char c)
+{
+    if (c == '\n')
+        return (struct mark){m.line + 1, 1};
+    m.column += ((unsigned char)c & 0xc0) != 0x80;
+    return m;
+}
+
+static void set_marks(struct logstash_source *s)
+{
+    struct mark m = {1, 1};
+    size_t part = 0;
+
+    s->marks = base_calloc(s->text.n / STEP + 1, sizeof *s->marks);
+    for (size_t i = 0; i <= s->text.n; i++) {
+        if (part < s->n && s->parts[part].begin == i) {
+            m = (struct mark){1, 1};
+            part++;
+        }
+        if (i % STEP == 0)
+            s->marks[i / STEP] = m;
+        if (i < s->text.n)
+            m = behind(m, s->text.p[i]);
+    }
+}
 
 /* What follows is the file called name. */
 static void begin_part(struct logstash_source *s, const char *name)
@@ -42,9 +76,11 @@ static int check_part(const struct logstash_source *s, struct error *e)
     for (size_t i = s->parts[s->n - 1].begin; i < s->text.n; i += n) {
         n = utf8_length(s->text.p + i, s->text.n - i);
         if (n == 0 || s->text.p[i] == '\0') {
-            struct logstash_place at = logstash_source_place(s, i);
+            struct mark m = {1, 1};
 
-            return error_set(e, "%s:%u:%u: this is no UTF-8 text", name, at.line, at.column);
+            for (size_t k = s->parts[s->n - 1].begin; k < i; k++)
+                m = behind(m, s->text.p[k]);
+            return error_set(e, "%s:%u:%u: this is no UTF-8 text", name, m.line, m.column);
         }
     }
     return 0;
@@ -133,6 +169,7 @@ struct logstash_source *logstash_source_read(char *const *paths, size_t n, struc
             logstash_source_free(s);
             return NULL;
         }
+    set_marks(s);
     return s;
 }
 
@@ -142,8 +179,10 @@ struct logstash_source *logstash_source_text(const char *name, struct bytes text
 
     begin_part(s, name);
     strbuf_add_bytes(&s->text, text);
-    if (check_part(s, e) == 0)
+    if (check_part(s, e) == 0) {
+        set_marks(s);
         return s;
+    }
     logstash_source_free(s);
     return NULL;
 }
@@ -155,6 +194,7 @@ void logstash_source_free(struct logstash_source *s)
     for (size_t i = 0; i < s->n; i++)
         free(s->parts[i].name);
     free(s->parts);
+    free(s->marks);
     strbuf_fini(&s->text);
     free(s);
 }
@@ -171,22 +211,18 @@ size_t logstash_source_files(const struct logstash_source *s)
 
 struct logstash_place logstash_source_place(const struct logstash_source *s, size_t offset)
 {
-    struct logstash_place at = {.file = "", .line = 1, .column = 1};
-    size_t i = s->n, end = MIN(offset, s->text.n);
+    size_t part = s->n, end = MIN(offset, s->text.n), from;
+    struct mark m = {1, 1};
 
     if (s->n == 0)
-        return at;
+        return (struct logstash_place){"", 1, 1};
     do
-        i--;
-    while (i > 0 && s->parts[i].begin > offset);
-    at.file = s->parts[i].name;
-    for (size_t p = s->parts[i].begin; p < end; p++) {
-        if (s->text.p[p] == '\n') {
-            at.line++;
-            at.column = 1;
-        } else {
-            at.column += ((unsigned char)s->text.p[p] & 0xc0) != 0x80;
-        }
-    }
-    return at;
+        part--;
+    while (part > 0 && s->parts[part].begin > end);
+    from = MAX(s->parts[part].begin, end / STEP * STEP);
+    if (from > s->parts[part].begin)
+        m = s->marks[from / STEP];
+    for (; from < end; from++)
+        m = behind(m, s->text.p[from]);
+    return (struct logstash_place){s->parts[part].name, m.line, m.column};
 }

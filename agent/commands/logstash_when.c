@@ -232,7 +232,8 @@ static struct when is_there(const struct logstash_value *field, const struct whe
         return input->type.p ? just(WHEN_ALWAYS) : just(typed ? WHEN_NEVER : WHEN_UNKNOWN);
     if (is_container_field(field) && !input->containers)
         return just(WHEN_NEVER);
-    return just(WHEN_UNKNOWN);
+    return (struct when){.result = WHEN_UNKNOWN,
+                         .there = field->kind == LOGSTASH_FIELD ? field->text : BYTES_NONE};
 }
 
 static struct when compare(const struct logstash_condition *c, const struct when_input *input,

@@ -33,7 +33,9 @@ struct when {
     enum when_result result;
     struct when_selector selectors[WHEN_SELECTORS];
     size_t n;
-    bool object; /* of WHEN_UNKNOWN: for messages that begin like a JSON object */
+    bool object;        /* of WHEN_UNKNOWN: for messages that begin like a JSON object */
+    struct bytes there; /* of WHEN_UNKNOWN: for records that have this field, else none; as it
+                           stands, [a][b] */
 };
 
 /* When c holds for records of input. typed: some input of the pipeline has a type, so that one

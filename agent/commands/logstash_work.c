@@ -2,11 +2,19 @@
 
 #include "agent/commands/verify.h"
 #include "agent/config/config.h"
+#include "agent/config/config_node.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#define QUOTED_LINES 30 /* of what is left out that a comment repeats */
+#define QUOTED_LINES 30  /* of what is left out that a comment repeats */
+#define QUOTED_BYTES 500 /* of such a line */
+
+/* So that no pipeline takes more than a moment, and what comes of it can be read: comments may have
+ * half of what a configuration may. */
+#define ASK_MAX 1000
+#define ASK_BYTES_MAX (CONFIG_MAX_BYTES / 8)
+#define COMMENT_BYTES_MAX (CONFIG_MAX_BYTES / 2)
 
 struct logstash_span work_option_span(const struct logstash_value *v)
 {
@@ -59,13 +67,29 @@ static void quote(struct work *w, enum plan_place place, struct logstash_span at
         while (lines > 0 && skip < MIN(indent, n) && rest.p[skip] == ' ')
             skip++;
         strbuf_add_str(&line, "    ");
-        strbuf_add(&line, rest.p + skip, n - skip - (n > skip && rest.p[n - 1] == '\r'));
+        strbuf_add(&line, rest.p + skip,
+                   MIN(n - skip - (n > skip && rest.p[n - 1] == '\r'), (size_t)QUOTED_BYTES));
         plan_comment(&w->plan, place, line.p);
         strbuf_fini(&line);
         n += end != NULL;
         rest = bytes_of(rest.p + n, rest.n - n);
     }
     strbuf_fini(&text);
+}
+
+/* Whether there is room for comments. Where it ends, that is said, once. */
+static bool has_room(struct work *w, enum plan_place place)
+{
+    size_t n = 0;
+
+    for (int i = 0; i < PLAN_PLACES; i++)
+        n += w->plan.comments[i].n;
+    if (n <= COMMENT_BYTES_MAX)
+        return true;
+    if (!w->full)
+        plan_comment(&w->plan, place, "LEFT OUT, and more that was named on standard error");
+    w->full = true;
+    return false;
 }
 
 static void add_comment(struct work *w, enum plan_place place, struct logstash_span at,
@@ -88,8 +112,10 @@ void work_leave_out(struct work *w, enum plan_place place, struct logstash_span 
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    add_comment(w, place, at, "LEFT OUT, ", text);
-    quote(w, place, at);
+    if (has_room(w, place)) {
+        add_comment(w, place, at, "LEFT OUT, ", text);
+        quote(w, place, at);
+    }
     w->messages = base_realloc(w->messages, (w->n_messages + 1) * sizeof *w->messages);
     w->messages[w->n_messages++] = (struct work_message){at.begin, base_strdup(text)};
 }
@@ -103,7 +129,8 @@ void work_remark(struct work *w, enum plan_place place, struct logstash_span at,
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    add_comment(w, place, at, "", text);
+    if (has_room(w, place))
+        add_comment(w, place, at, "", text);
 }
 
 /* ---- values ---- */
@@ -250,12 +277,16 @@ static const char *without_path(const char *text)
     return n > 1 && text[n - 1] == ':' && text[n] ? text + n + 1 : text;
 }
 
-int work_check(const struct strbuf *yaml, struct error *e)
+int work_check(struct work *w, const struct strbuf *yaml, struct error *e)
 {
     struct config_problems problems;
     struct config *c;
     bool holds;
 
+    w->asked_bytes += yaml->n;
+    if (++w->asked > ASK_MAX || w->asked_bytes > ASK_BYTES_MAX)
+        return error_set(e, "there are too many settings before it; a configuration has %d at most",
+                         ASK_MAX);
     if (memmem(yaml->p, yaml->n, "${", 2))
         return 0;
     c = config_parse(strbuf_bytes(yaml), &problems);
@@ -269,10 +300,11 @@ int work_check(const struct strbuf *yaml, struct error *e)
 
 bool work_needs_nothing(const struct logstash_value *option)
 {
-    static const char *const names[] = {"id", "enable_metric", "periodic_flush", "codec_id"};
+    static const char *const names[] = {"id", "enable_metric", "periodic_flush",
+                                        "ecs_compatibility"};
 
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (bytes_is(option->name, names[i]))
             return true;
-    return bytes_is(option->name, "ecs_compatibility");
+    return false;
 }

@@ -38,7 +38,10 @@ struct work {
     size_t n_messages;
     struct logstash_span *secrets; /* in the order of the source */
     size_t n_secrets;
-    bool output; /* there is one already */
+    const struct logstash_value *output; /* the one that is taken over, or NULL */
+    unsigned output_rank;
+    size_t asked, asked_bytes; /* by work_check */
+    bool full;                 /* there is no room for comments any more */
 };
 
 /* Leaves what stands at `at` out of place: says so, and why, in a message and in a comment with the
@@ -72,8 +75,8 @@ int work_entries(const struct logstash_value *v,
                  void *arg);
 
 /* Whether barge takes this piece of configuration, as far as that can be told without the
- * environment. -1 with *e. */
-int work_check(const struct strbuf *yaml, struct error *e);
+ * environment. -1 with *e, also when too much was asked for already. */
+int work_check(struct work *w, const struct strbuf *yaml, struct error *e);
 
 /* An option that needs no word: barge does it by itself, or it is about Logstash alone. */
 bool work_needs_nothing(const struct logstash_value *option);
@@ -83,7 +86,12 @@ bool work_needs_nothing(const struct logstash_value *option);
 void logstash_inputs(struct work *w, const struct logstash_item *first);
 /* When all inputs are known: what they say of each record. */
 void logstash_inputs_end(struct work *w);
-/* An output and, for each input (for none, if there are none), when it holds. */
+/* Looks whether this output is to be the one that barge has: Elasticsearch before files, and what
+ * is for all records before what is for some. states as for logstash_output. */
+void logstash_output_choose(struct work *w, const struct logstash_value *plugin,
+                            const struct when *states);
+/* An output and, for each input (for none, if there are none), when it holds; when all were seen by
+ * logstash_output_choose. */
 void logstash_output(struct work *w, const struct logstash_value *plugin,
                      const struct when *states);
 /* A filter and, for each input, when it holds. Returns whether it made a rule of `parsers`. rest:

@@ -43,7 +43,7 @@ static void add_map(struct strbuf *to, const struct setting *s, const struct fie
             config_value_add_word(to, pairs[i].name);
         strbuf_add_str(to, ": ");
         if (s->type == SET_JSON_MAP)
-            strbuf_add_str(to, pairs[i].value);
+            config_value_add_json(to, pairs[i].value);
         else
             config_value_add_word(to, pairs[i].value);
     }

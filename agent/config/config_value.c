@@ -448,12 +448,9 @@ bool config_value_is_unsafe(const char *p)
     return unsafe_code(p, &n) != 0;
 }
 
-void config_value_add_quoted(struct strbuf *to, const char *s)
+void config_value_add_json(struct strbuf *to, const char *json)
 {
-    struct strbuf json = {0};
-
-    strbuf_add_json(&json, bytes_str(s));
-    for (const char *p = json.p; *p;) {
+    for (const char *p = json; *p;) {
         size_t n;
         unsigned code = unsafe_code(p, &n);
 
@@ -464,6 +461,14 @@ void config_value_add_quoted(struct strbuf *to, const char *s)
             strbuf_add_char(to, *p++);
         }
     }
+}
+
+void config_value_add_quoted(struct strbuf *to, const char *s)
+{
+    struct strbuf json = {0};
+
+    strbuf_add_json(&json, bytes_str(s));
+    config_value_add_json(to, json.p);
     strbuf_fini(&json);
 }
 

@@ -54,6 +54,8 @@ int config_value_check_convert(const char *text, struct error *why);
 
 /* Whether the UTF-8 character at p is one that YAML forbids, or takes for the end of a line. */
 bool config_value_is_unsafe(const char *p);
+/* Adds JSON text with \u in the place of such characters. */
+void config_value_add_json(struct strbuf *to, const char *json);
 /* Adds s as a JSON string, which YAML reads, too: no such character stands in it. */
 void config_value_add_quoted(struct strbuf *to, const char *s);
 /* Adds s as it stands where that is one plain YAML word, else quoted. */

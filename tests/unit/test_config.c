@@ -479,6 +479,10 @@ static void printed_configuration_means_the_same(void **state)
         "parsers: [{label: a=b, parser: multiline, language: python}]",
         ("inputs: {files: [{paths: [/a/*.log, '/b: c'], exclude: [x*], service: db, begin: 24h, "
          "parser: text}, {paths: [/d.log]}]}"),
+        /* what YAML takes for the end of a line, or forbids; a word that would be no text */
+        ("parsers: [{container: \"a\\u2028b\\u0085c\\ufeff\", parser: json}, "
+         "{container: \"null\", parser: text}]"),
+        "enrich: {fields: {\"a\\u2029\": \"b\\u2028\\u007f\\u0080\\ufffe\"}}",
         "parsers: [{container: 'a: *', parser: json}, {label: 'a=\"b', image: '*', parser: text}]",
     };
     struct strbuf first = {0}, second = {0};

@@ -3,6 +3,7 @@
 #include "agent/commands/logstash_grok.h"
 #include "agent/commands/logstash_import.h"
 #include "agent/commands/logstash_when.h"
+#include "agent/config/config.h"
 #include "parsers/pattern.h"
 
 #include <setjmp.h>
@@ -466,6 +467,13 @@ static const struct {
     {"mutate{update=>{'aa'=>'b'}}", "-fields:", 1},
     {"mutate{remove_tag=>'aa'}", "-fields:", 1},
     {"if[x]{mutate{remove_field=>'aa'}}", "-fields:", 1},
+    {"if[aa]{mutate{convert=>{'aa'=>'float'}}}", "    aa: double\n", 0},
+    {"if[aa][bb]{mutate{rename=>{'[aa][bb]'=>'cc'} id=>'x'}}", "    aa.bb: cc\n", 0},
+    {"if[aa]{mutate{convert=>{'bb'=>'float'}}}", "-  convert:", 1},
+    {"if![aa]{mutate{convert=>{'aa'=>'float'}}}", "-  convert:", 1},
+    {"if[aa]and[bb]{mutate{convert=>{'aa'=>'float'}}}", "-  convert:", 1},
+    {"if[aa]{mutate{remove_field=>['aa','bb']}}", "-  remove:", 1},
+    {"if[aa]{mutate{add_field=>{'aa'=>'1'}}}", "-  add:", 1},
     {"json{source=>'payload'}", "-payload: ", 1},
     {"json{source=>'message' target=>'doc'}", "-doc: ", 1},
     {"if[message]=~/^{/{json{source=>'message'}}", "output:\n", 0},
@@ -485,6 +493,8 @@ static const struct {
     {"grok{match=>{'message'=>'%{COMMONAPACHELOG}'} remove_field=>['verb']}",
      "    - {field: http.request.method, action: drop}\n", 0},
     {"input gelf{host=>'::1' port=>12}", "    udp: \"[::1]:12\"\n", 0},
+    {"input gelf{codec=>plain{charset=>'UTF-8'}}", "    udp: 0.0.0.0:12201\n", 0},
+    {"input gelf{codec=>plain{charset=>'CP1252'}}", "    udp: 0.0.0.0:12201\n", 1},
     {"input gelf{port=>99999}", "-  gelf:", 1},
     {"input gelf{use_udp=>false use_tcp=>true}", "    tcp: 0.0.0.0:12201\n", 0},
     {"input file{path=>'/a/**/b.log'}", "-  files:", 1},
@@ -511,6 +521,9 @@ static const struct {
     {"output file{path=>'/a/%{host}'}", "-  file:", 2},
     {"output stdout{}", "-  elasticsearch:", 2},
     {"output elasticsearch{} elasticsearch{index=>'bb'}", "-    index: bb\n", 1},
+    {"output if'x'in[tags]{file{path=>'/a'}}elasticsearch{index=>'aa'}", "    index: aa\n", 1},
+    {"output if[level]==3{elasticsearch{index=>'aa'}}elasticsearch{index=>'bb'}", "    index: bb\n",
+     1},
     {"output if[level]==3{elasticsearch{index=>'aa'}}", "    index: aa\n", 1},
 };
 
@@ -549,6 +562,47 @@ static void test_options(void **state)
     }
 }
 
+/* More than a configuration can hold: what is too much is named, and the rest is one that barge
+ * takes. */
+static void test_too_much(void **state)
+{
+    struct strbuf text = {0};
+    struct logstash_report r;
+    struct logstash_source *s;
+    struct logstash_tree *t;
+    struct config_problems problems;
+    struct config *c;
+    struct error e;
+    size_t at, lines = 0;
+    (void)state;
+
+    strbuf_add_str(&text, "input{gelf{}}filter{");
+    for (int i = 0; i < 1100; i++)
+        strbuf_printf(&text, "mutate{remove_field=>['f%d'] add_field=>{'a%d'=>'b'}}", i, i);
+    for (int i = 0; i < 5000; i++)
+        strbuf_printf(&text, "ruby{code=>'%0100d'}", i);
+    strbuf_add_str(&text, "}output{elasticsearch{}}");
+    s = logstash_source_text("a", strbuf_bytes(&text), &e);
+    t = logstash_tree_parse(logstash_source_bytes(s), &at, &e);
+    logstash_import(s, t, &r);
+    assert_int_equal(r.left_out, 2 * 1100 - 999 + 5000); /* gelf was the first of a thousand */
+    for (size_t i = 0; i < r.messages.n; i++)
+        lines += r.messages.p[i] == '\n';
+    assert_int_equal(lines, r.left_out);
+    assert_non_null(strstr(r.yaml.p, "# LEFT OUT, and more that was named on standard error\n"));
+    assert_non_null(strstr(r.yaml.p, "index: \"logstash-%{+YYYY.MM.dd}\"\n"));
+    c = config_parse(strbuf_bytes(&r.yaml), &problems);
+    assert_non_null(c);
+    assert_string_equal(c->enrich.remove[499], "f499");
+    assert_null(c->enrich.remove[500]);
+    config_free(c);
+    config_problems_fini(&problems);
+    logstash_report_fini(&r);
+    logstash_tree_free(t);
+    logstash_source_free(s);
+    strbuf_fini(&text);
+}
+
 /* What a comment repeats shows no secret, wherever it stands. */
 static void test_secrets(void **state)
 {
@@ -573,6 +627,34 @@ static void test_secrets(void **state)
     logstash_report_fini(&r);
     logstash_tree_free(t);
     logstash_source_free(s);
+}
+
+/* Over several files, and far into a long one: as counted from its beginning. */
+static void test_far_places(void **state)
+{
+    struct strbuf text = {0};
+    struct error e;
+    struct logstash_source *s;
+    unsigned line = 1, column = 1;
+    (void)state;
+
+    for (int i = 0; i < 3000; i++)
+        strbuf_add_str(&text, i % 7 ? "\u00e5b" : "c\n");
+    s = logstash_source_text("a", strbuf_bytes(&text), &e);
+    for (size_t i = 0; i <= text.n; i++) {
+        struct logstash_place p = logstash_source_place(s, i);
+
+        assert_int_equal(p.line, line);
+        assert_int_equal(p.column, column);
+        if (i < text.n && text.p[i] == '\n') {
+            line++;
+            column = 1;
+        } else if (i < text.n) {
+            column += ((unsigned char)text.p[i] & 0xc0) != 0x80;
+        }
+    }
+    logstash_source_free(s);
+    strbuf_fini(&text);
 }
 
 static void test_places(void **state)
@@ -604,6 +686,7 @@ int main(void)
         cmocka_unit_test(test_conditions),    cmocka_unit_test(test_grok),
         cmocka_unit_test(test_grok_refused),  cmocka_unit_test(test_options),
         cmocka_unit_test(test_secrets),       cmocka_unit_test(test_places),
+        cmocka_unit_test(test_too_much),      cmocka_unit_test(test_far_places),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
