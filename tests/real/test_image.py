@@ -111,13 +111,24 @@ def test_it_ships_both_kinds_of_logs(engine, tmp_path):
     engine.docker("rm", "barge")
 
 
-def test_root_without_new_privileges(engine, tmp_path):
-    """As Kubernetes runs it, where a capability on a file has no effect."""
-    engine.run("sh", "-c", "seq 1 10", name="again")
-    engine.wait("again")
-    out = run(engine, tmp_path, "root", *RIGHTS, "--user=0", "--security-opt=no-new-privileges")
-    wait_until(lambda: len([d for d in documents(out) if d["container"]["name"] == "again"]) == 10, 60, lambda: str(documents(out)))
-    engine.docker("rm", "-f", "root")
+def test_a_pod_s_rights(engine, tmp_path):
+    """As conf/kubernetes runs it, where a capability on a file has no effect: root's log of a pod, in folders that are closed."""
+    log = tmp_path / "pods/shop_orders-7d9f8b6c5d-x2x9k_0f1e2d3c-0000-4000-8000-000000000001/orders/0.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("".join(f"2026-11-28T10:00:00.{i:09}Z stdout F line {i}\n" for i in range(10)))
+    log.chmod(0o640)
+    for folder in (log.parent, log.parent.parent, tmp_path / "pods"):
+        os.chown(folder, 0, 0)
+        folder.chmod(0o700)
+    # Somebody else's, as no right but reading would do for it.
+    os.chown(log, 12345, 12345)
+    out = run(engine, tmp_path, "pod", *RIGHTS, "--user=0", "--security-opt=no-new-privileges", "-v", f"{tmp_path}/pods:/var/log/pods:ro")
+    wait_until(lambda: len([d for d in documents(out) if d["message"].startswith("line ")]) == 10, 60, lambda: str(documents(out)))
+    assert {d["service"]["name"] for d in documents(out) if d["message"].startswith("line ")} == {"orders"}
+    with open(f"/proc/{engine.inspect('pod')['State']['Pid']}/status", encoding="utf-8") as f:
+        status = f.read()
+    assert "NoNewPrivs:\t1" in status and f"CapBnd:\t{1 << 2:016x}" in status
+    engine.docker("rm", "-f", "pod")
 
 
 def test_without_the_right_it_says_what_is_missing(engine, tmp_path):
