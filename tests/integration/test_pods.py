@@ -304,6 +304,29 @@ def test_a_removed_pod_is_read_to_its_end(pods, start):
     assert figures(barge)["missed_files"] == figures(barge)["let_go_bytes"] == figures(barge)["at_risk_bytes"] == 0
 
 
+def test_parsers_find_a_container_by_its_name(lab, pods):
+    """One format a line; and lines of one event, over a rotation and a restart, cut into pieces."""
+    elastic = lab.elastic()
+    rules = [{"container": "gate", "parser": "logfmt"}, {"container": "app*", "parser": "multiline"}]
+    barge = lab.barge(lab.config(elastic, pods=pods.path, parsers=rules))
+    pod = pods.pod("web-0")
+    pod.run("gate").write(b"msg=up port=80\n")
+    run = pod.run("app")
+    trace = "failed: a.b.CException: " + "no " * 6000 + "\n\tat a.B.c(D.java:1)\n\tat a.B.d(D.java:2)"
+    run.write(b"begin\n" + trace.encode()[:-9])
+    wait_until(lambda: len(elastic.store) >= 2, 20, "what is complete")
+    barge.kill9()
+    run.rotate()
+    run.write(trace.encode()[-9:] + b"\nend\n")
+    barge.start()
+    elastic.wait_for(4)
+    barge.wait_drained()
+    found = {d["message"]: d for d in elastic.documents()}
+    assert set(found) == {"up", "begin", "end", "failed: a.b.CException: " + "no " * 6000} and found["up"]["port"] == 80
+    document = found["failed: a.b.CException: " + "no " * 6000]
+    assert document["error"]["stack_trace"] == trace and document["error"]["type"] == "a.b.CException"
+
+
 def test_lines_that_are_no_entries(pods, start):
     run = pods.pod("odd-0").run()
     run.say("good")

@@ -104,7 +104,9 @@ static inline void frames_begin(struct frames_life *l, const struct frames_files
     l->frame.emit = frames_keep;
     l->frame.cri = f->cri;
     if (f->rule)
-        l->frame.multi = tail_multi_create(f->rule, f->plain ? TEXT_RAW : TEXT_ESCAPED);
+        l->frame.multi = tail_multi_create(f->rule, f->plain ? TEXT_RAW
+                                                    : f->cri ? TEXT_LINE
+                                                             : TEXT_ESCAPED);
     l->frame.plain = f->plain;
 }
 

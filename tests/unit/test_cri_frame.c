@@ -17,10 +17,11 @@
 #define T2 "2026-11-23T15:45:46-03:30" /* 19:15:46Z */
 #define T2_NS 1795461346000000000
 
-/* The records of one file, or of two when second is not 0, at one go; and the same in life. */
-static struct frames framed(struct bytes file, size_t second)
+/* The records of one file, or of two when second is not 0, at one go; and the same in life. rule:
+ * which lines belong together, or NULL. */
+static struct frames framed_by(struct bytes file, size_t second, const struct multiline_rule *rule)
 {
-    struct frames_files files = {.file = file, .second = second, .cri = true};
+    struct frames_files files = {.file = file, .second = second, .rule = rule, .cri = true};
     struct frames whole = frames_of_files(&files, NULL, 0);
 
     for (uint64_t seed = 1; seed <= 40; seed++) {
@@ -32,6 +33,11 @@ static struct frames framed(struct bytes file, size_t second)
         frames_fini(&life);
     }
     return whole;
+}
+
+static struct frames framed(struct bytes file, size_t second)
+{
+    return framed_by(file, second, NULL);
 }
 
 static void assert_record(const struct frames *f, size_t i, enum stream stream, uint64_t source,
@@ -87,6 +93,30 @@ static void test_a_message_spans_files(void **state)
     assert_record(&f, 0, STREAM_STDERR, 1, sizeof T1 + 17, "x");
     assert_record(&f, 1, STREAM_STDOUT, 1, 0, "the beginning and the end");
     assert_record(&f, 2, STREAM_STDOUT, 2, strstr(new, T2 " stdout F next") - new, "next");
+    frames_fini(&f);
+}
+
+/* A stack trace, with a line in pieces, over two files; the other stream does not end it. */
+static void test_lines_of_one_event(void **state)
+{
+    static const struct multiline_rule rule = {.languages = MULTILINE_JAVA};
+    static const char old[] = T1 " stdout F failed: a.b.CException: no\n" T1 " stderr F other\n" T1
+                                 " stdout P \tat a.B.c(D.\n";
+    static const char new[] =
+        T1 " stdout F java:1)\n" T1 " stdout F \tat a.B.d(D.java:2)\n" T1 " stdout F next\n";
+    char both[sizeof old + sizeof new];
+    struct frames f;
+
+    (void)state;
+    memcpy(both, old, sizeof old - 1);
+    memcpy(both + sizeof old - 1, new, sizeof new);
+    f = framed_by(bytes_str(both), sizeof old - 1, &rule);
+    assert_int_equal(f.n, 3);
+    assert_record(&f, 0, STREAM_STDOUT, 1, 0,
+                  "failed: a.b.CException: no\n\tat a.B.c(D.java:1)\n\tat a.B.d(D.java:2)");
+    assert_int_equal(f.list[0].form, TEXT_LINE);
+    assert_record(&f, 1, STREAM_STDOUT, 2, strstr(new, T1 " stdout F next") - new, "next");
+    assert_record(&f, 2, STREAM_STDERR, 1, strstr(old, T1 " stderr") - old, "other");
     frames_fini(&f);
 }
 
@@ -172,6 +202,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pieces_are_joined_by_their_mark),
         cmocka_unit_test(test_a_message_spans_files),
+        cmocka_unit_test(test_lines_of_one_event),
         cmocka_unit_test(test_odd_lines_are_shipped),
         cmocka_unit_test(test_senseless_times),
         cmocka_unit_test(test_ceilings),
