@@ -360,7 +360,7 @@ static bool child_name(size_t i, const char *prefix, char name[PATH_BYTES])
     const char *path = config_table[i].path;
     size_t n = strlen(prefix);
 
-    if (config_table[i].later || strncmp(path, prefix, n) != 0 || !path[n])
+    if (strncmp(path, prefix, n) != 0 || !path[n])
         return false;
     snprintf(name, PATH_BYTES, "%.*s", (int)strcspn(path + n, "."), path + n);
     return true;
@@ -386,7 +386,7 @@ static const char *elsewhere(const char *key)
 
     for (size_t i = 0; i < config_table_size; i++) {
         const char *path = config_table[i].path, *dot = strrchr(path, '.');
-        size_t d = config_table[i].later ? SIZE_MAX : distance(key, dot ? dot + 1 : path);
+        size_t d = distance(key, dot ? dot + 1 : path);
 
         if (d < best_distance) {
             best_distance = d;
@@ -597,23 +597,6 @@ static void set_map(struct load *l, const struct slot *slot, const struct config
     }
 }
 
-/* Whether the file asks here for something that is not built: only the default may be given. */
-static bool asks_for_later(const struct setting *s, const struct config_node *n)
-{
-    bool value;
-    struct error why;
-
-    if (!s->later)
-        return false;
-    if (n->kind == NODE_SCALAR && s->type == SET_BOOL)
-        return false;
-    if (n->kind == NODE_SCALAR && s->type == SET_SWITCH)
-        return config_value_bool(n->text, &value, &why) == 0 && value;
-    if (n->kind == NODE_SCALAR)
-        return *n->text && strcmp(n->text, s->text) != 0;
-    return n->child != NULL;
-}
-
 static void set_items(struct load *l, const struct slot *slot, const struct config_node *n);
 
 static void set_value(struct load *l, const struct slot *slot, const struct config_node *n)
@@ -637,9 +620,7 @@ static void set_value(struct load *l, const struct slot *slot, const struct conf
 static void set_setting(struct load *l, const struct setting *s, const struct config_node *n)
 {
     *place_of(l->to, s) = (struct place){n->line, n->column};
-    if (asks_for_later(s, n))
-        add_wrong(l, n, s->path, "this version does not have it yet; remove it");
-    else if (!is_null(n) && s->type != SET_ANY)
+    if (!is_null(n) && s->type != SET_ANY)
         set_value(l, &(struct slot){&l->to->config, s, s->path}, n);
 }
 
@@ -771,7 +752,7 @@ static void set_switch(struct load *l, const struct setting *s, const struct con
     struct error why;
 
     set_setting(l, s, n);
-    if (is_null(n) || s->later)
+    if (is_null(n))
         return;
     if (config_value_bool(n->text, &on, &why) < 0) {
         if (s->at == SETTING_NOWHERE)

@@ -211,7 +211,7 @@ static bool is_shown(const struct config *c, const struct setting *s)
 {
     static const char file[] = "output.file.", es[] = "output.elasticsearch.", trace[] = "trace.";
 
-    if (s->later || s->at == SETTING_NOWHERE)
+    if (s->at == SETTING_NOWHERE)
         return false;
     if (s->type == SET_SWITCH)
         return !is_on(c, s);

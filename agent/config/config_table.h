@@ -62,8 +62,6 @@ struct setting {
     const struct setting_items *items; /* of SET_ITEMS */
     int (*check)(const char *text, struct error *why);     /* of text and of each element */
     int (*check_key)(const char *text, struct error *why); /* of each key of a map */
-    bool later; /* its shape is known, what it asks for is not built yet: only the default is taken,
-                   and it is not shown */
 };
 
 /* Rows of tables. */

@@ -137,8 +137,6 @@ static void put_help(const struct setting *s)
 
 static void put_setting(const struct setting *s)
 {
-    if (s->later)
-        return;
     printf(".It Va %s\n", s->path);
     put_help(s);
     put_type(s);

@@ -380,7 +380,6 @@ static const struct {
     {"output: {elasticsearch: {index: ''}}", 1, 33, "begins with fixed text"},
     {"output: {file: {path: out/}}", 1, 23, "must name a file"},
     {"output: {file: {path: 'a/%{service.name}'}}", 1, 23, "%{service.name} is not known here"},
-    /* what is not built yet */
     {"retention: 30", 1, 12, "no duration of at least a day"},
     {"retention: 12h", 1, 12, "no duration of at least a day"},
     {"retention: for ever", 1, 12, "like 30d"},
