@@ -222,14 +222,16 @@ bool tail_file_same_text(const struct tail_file *f, struct tail_file *other)
     return has_marker(other, f->at.offset, f->marker, f->marker_n);
 }
 
-/* What stands before at.offset now. */
+/* What stands before at.offset now: should it be other bytes when the file is read, it was
+ * truncated meanwhile. A compressed file is not, and its readers are counted. */
 static void take_marker(struct tail_file *f)
 {
     char before[TAIL_MARKER_BYTES];
-    size_t n = f->compressed ? 0 : (size_t)MIN(f->at.offset, (uint64_t)sizeof before);
-    ssize_t got = tail_file_pread(f, before, n, f->at.offset - n);
+    size_t n = (size_t)MIN(f->at.offset, (uint64_t)sizeof before);
 
-    set_marker(f, before + n, got == (ssize_t)n ? n : 0);
+    if (f->compressed || tail_file_pread(f, before, n, f->at.offset - n) != (ssize_t)n)
+        n = 0;
+    set_marker(f, before + n, n);
 }
 
 void tail_file_continue(struct tail_file *f, const struct tail_position *p)
