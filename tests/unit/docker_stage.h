@@ -39,6 +39,7 @@
 /* ---- clock ---- */
 
 static uint64_t stage_skew_ms;
+static bool stage_clock_stands; /* but for what the test moves it by */
 
 static uint64_t real_ns(clockid_t id)
 {
@@ -50,7 +51,9 @@ static uint64_t real_ns(clockid_t id)
 
 uint64_t clock_mono_ns(void)
 {
-    return real_ns(CLOCK_MONOTONIC) * STAGE_CLOCK_SPEED + stage_skew_ms * 1000000;
+    uint64_t real = stage_clock_stands ? 1000000000 : real_ns(CLOCK_MONOTONIC);
+
+    return real * STAGE_CLOCK_SPEED + stage_skew_ms * 1000000;
 }
 
 uint64_t clock_mono_ms(void)
@@ -147,10 +150,12 @@ void origin_guess_service(struct origin_facts *facts, struct bytes (*get)(void *
     facts->service_guess = get(arg, "com.docker.compose.service");
 }
 
+static struct formats *stage_formats;
+
 struct formats *intake_formats(struct intake *in)
 {
     (void)in;
-    return NULL;
+    return stage_formats;
 }
 
 bool intake_has_room(struct intake *in, enum buffer_class class, size_t n)
@@ -599,7 +604,7 @@ static int stage_setup(void **state)
     stage.full = false;
     stage.room = UINT64_MAX;
     stage.no_commit = false;
-    stage_no_watches = stage_no_holder = false;
+    stage_no_watches = stage_no_holder = stage_clock_stands = false;
     play_clock = stage_skew_ms = 0;
     for (size_t i = 0; i < METRIC_COUNT; i++)
         metric_set((enum metric)i, 0);
@@ -611,6 +616,8 @@ static int stage_teardown(void **state)
     (void)state;
     if (stage_input)
         stage_end();
+    formats_free(stage_formats);
+    stage_formats = NULL;
     nftw(stage_dir, remove_entry_of_tree, 16, FTW_DEPTH | FTW_PHYS);
     while (stage.n)
         stage_forget_record(&stage.records[--stage.n]);

@@ -1338,11 +1338,70 @@ static void test_random_removals(void **state)
         play_randomly(seed, 1 + seed % 4, seed % 3 == 0, true);
 }
 
+#define TURN_MS 10
+
+static void play_stream_line(const char *id, const char *stream, const char *escaped)
+{
+    char line[1024], ended[900];
+
+    snprintf(ended, sizeof ended, "%s\\n", escaped);
+    play_append(id, "", line, engine_line(line, ended, stream, play_clock++));
+}
+
+/* The clock moves with the turns, the other stream goes on writing, the trace's is silent. */
+static unsigned silent_turns;
+static bool trace_is_out(void)
+{
+    stage_skew_ms += TURN_MS;
+    if (++silent_turns % 5 == 0)
+        play_line(stage_id, "chatter");
+    for (size_t i = 0; i < stage.n; i++)
+        if (stage.records[i].stream == STREAM_STDERR)
+            return true;
+    return false;
+}
+
+/* Two seconds, of which the record, which is sent only when it is on disk, needs a `buffer.sync`
+ * and a `batch_delay` behind the intake. By the test's clock: it stands while the machine is late.
+ */
+static void test_the_last_trace_is_out_within_two_seconds(void **state)
+{
+    const uint64_t limit_ms = 2000 - 200 - 200;
+    struct parser_rule *none[] = {NULL};
+    struct error e;
+
+    (void)state;
+    stage_formats = formats_create(none, &e);
+    assert_non_null(stage_formats);
+    play_folder(stage_id);
+    play_config(stage_id, "web", true, "\"barge.parser\":\"multiline\"");
+    play_host_config(stage_id, "json-file", false);
+    play_line(stage_id, "first");
+    play_line(stage_id, "second");
+    stage_start();
+    stage_run_to(1);
+    stage_clock_stands = true;
+    stage_end();
+    stage_start();
+    play_stream_line(stage_id, "stderr", "head");
+    play_stream_line(stage_id, "stderr", "\\tat a.B.c(D.java:1)");
+    play_stream_line(stage_id, "stderr", "\\tat a.B.d(D.java:2)");
+    silent_turns = 0;
+    stage_run(trace_is_out);
+    assert_in_range(silent_turns * TURN_MS, 1000, limit_ms);
+    for (size_t i = 0; i < stage.n; i++)
+        if (stage.records[i].stream == STREAM_STDERR) {
+            assert_text(i, "head\n\tat a.B.c(D.java:1)\n\tat a.B.d(D.java:2)");
+            assert_int_equal(stage.records[i].flags, BUFFER_DURABLE_FIRST);
+        }
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, stage_setup, stage_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        CASE(test_the_last_trace_is_out_within_two_seconds),
         CASE(test_a_file_is_followed),
         CASE(test_container_of_a_running_agent),
         CASE(test_reading_waits_for_the_config),
@@ -1387,5 +1446,6 @@ int main(void)
         CASE(test_descriptors_are_short),
     };
 
+    cmocka_set_test_filter(getenv("TEST_FILTER"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
