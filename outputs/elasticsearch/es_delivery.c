@@ -15,17 +15,12 @@
 
 #define BODIES_BYTES (2u << 20)
 #define FREE_BATCHES_MAX 32
-/* The first requests are small: who is killed again and again while a node is slow gets further all
- * the same, by what a life had time for. */
-#define FIRST_BODY_BYTES (64u << 10)
 /* Batches and records that wait to be sent again; beyond it nothing new is read. */
 #define PENDING_MAX 64
 #define PENDING_RECORDS_MAX 16384
 #define UPKEEP_MS 1000
 /* What neither disk nor quota took is offered to them again after so long. */
 #define PARK_RETRY_MS 5000
-/* A limit that a host taught is tried again at double size after so long. */
-#define LEARNED_MS (60u * 60000)
 #define FOREVER UINT64_MAX
 
 extern const struct output_kind_ops output_elasticsearch;
@@ -78,11 +73,6 @@ void es_give_body(struct es *es, struct es_body *body)
     es_body_clear(body);
     ASSERT(es->n_bodies < ARRAY_LEN(es->bodies));
     es->bodies[es->n_bodies++] = body;
-}
-
-bool es_body_bytes_grow(const struct es *es)
-{
-    return es->body_bytes < es->settings->batch_bytes && es->body_bytes * 2 < es->refused_bytes;
 }
 
 void es_pend(struct es *es, struct es_batch *b, enum es_batch_kind kind, uint64_t due_ms)
@@ -508,16 +498,6 @@ static void reload(struct es *es)
     es_hurry(es, clock_mono_ms(), false);
 }
 
-/* A learnt limit is not for ever: the host's may have been raised. */
-static void unlearn(struct es *es, uint64_t now_ms)
-{
-    if (es->refused_bytes != UINT64_MAX && now_ms - es->body_bytes_learned_ms >= LEARNED_MS) {
-        es->body_bytes = MIN(es->body_bytes * 2, es->settings->batch_bytes);
-        es->refused_bytes = UINT64_MAX;
-        es->body_bytes_learned_ms = now_ms;
-    }
-}
-
 /* Whether stopping makes sense now: nothing is under way, and nothing will be before the deadline.
  */
 static bool spent(const struct es *es, uint64_t now_ms, uint64_t due_ms)
@@ -552,7 +532,7 @@ static void *run(void *arg)
 
         if (atomic_exchange(&es->reload, false))
             reload(es);
-        unlearn(es, now_ms);
+        es_size_unlearn(&es->size, now_ms);
         bury_all(es, now_ms);
         due_ms = send_all(es, now_ms);
         lanes_due_ms = tend_lanes(es, now_ms);
@@ -687,8 +667,7 @@ static void *es_start(const struct output_options *o, struct error *e)
     es_lanes_init(&es->lanes);
     es_fold_init(&es->fold);
     take_up_parked(es);
-    es->body_bytes = MIN(es->settings->batch_bytes, FIRST_BODY_BYTES);
-    es->refused_bytes = UINT64_MAX;
+    es_size_init(&es->size, es->settings->batch_bytes);
     es->bodies_max = MAX(2, MIN(BODIES_BYTES / es->settings->batch_bytes, ARRAY_LEN(es->bodies)));
     atomic_store(&es->deadline_ms, FOREVER);
     if (es_chores_start(o, on_chore, es, &es->chores, e) != 0) {

@@ -18,6 +18,7 @@
 #include "outputs/elasticsearch/es_frontier.h"
 #include "outputs/elasticsearch/es_host.h"
 #include "outputs/elasticsearch/es_lane.h"
+#include "outputs/elasticsearch/es_size.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -54,9 +55,7 @@ struct es {
     /* memory for bodies */
     struct es_body *bodies[16]; /* owned; free ones */
     size_t n_bodies, bodies_out, bodies_max;
-    size_t body_bytes;      /* of the next requests; grows to batch_bytes by what is taken */
-    uint64_t refused_bytes; /* the smallest request that was too large; UINT64_MAX: none */
-    uint64_t body_bytes_learned_ms;
+    struct es_size size; /* of requests */
 
     /* the main stream */
     struct buffer_cursor cursor;
@@ -87,9 +86,6 @@ void es_give_batch(struct es *es, struct es_batch *b);
 /* NULL when all are lent: bodies that are being sent bound the memory. */
 struct es_body *es_take_body(struct es *es);
 void es_give_body(struct es *es, struct es_body *body);
-/* Whether requests become larger with what is taken: after a start, and when a host that had called
- * them too large takes more. */
-bool es_body_bytes_grow(const struct es *es);
 /* Queues a batch: to be sent, or buried, not before due_ms. */
 void es_pend(struct es *es, struct es_batch *b, enum es_batch_kind kind, uint64_t due_ms);
 /* es_batch_split, for batches that may belong to a lane. */

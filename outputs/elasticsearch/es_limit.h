@@ -1,7 +1,7 @@
 /*
  * es_limit: how many requests at once one host takes well. Additive increase while the allowance is
  * used and answers come as fast as ever, a small step back when they become slow, half when the
- * host says that it is too much.
+ * host says that it is too much; from there on the increase is slow, as others may share the host.
  *
  * Pure: the clock is an argument.
  */
@@ -11,7 +11,8 @@
 #include "agent/base/base.h"
 
 struct es_limit {
-    double allowed; /* 1..max */
+    double allowed;   /* 1..max */
+    double slow_from; /* so many were too many once: slowly from here on */
     unsigned max;
     double best_ms;   /* fastest answer to a full batch of late; 0: none yet */
     double smooth_ms; /* its moving average */
@@ -29,7 +30,8 @@ unsigned es_limit_allowed(const struct es_limit *l);
 void es_limit_succeeded(struct es_limit *l, double latency_ms, bool full, unsigned in_flight);
 
 /* The host refused for load, or did not answer in time. Answers to requests that were sent before
- * the last cut do not cut again. sent_ms: when the request was begun. */
-void es_limit_overloaded(struct es_limit *l, uint64_t sent_ms, uint64_t now_ms);
+ * the last cut do not cut again. sent_ms: when the request was begun. Returns true when there was
+ * nothing left to cut: one request at a time is too much. */
+bool es_limit_overloaded(struct es_limit *l, uint64_t sent_ms, uint64_t now_ms);
 
 #endif

@@ -22,7 +22,7 @@
 #define SINGLES_ALIKE 3
 #define ATTEMPTS_BEFORE_LANE 3
 #define AUTH_PAUSE_MS 5000
-#define BODY_BYTES_MIN 1024
+#define PARTS_MAX 32 /* of a batch that became too large for an overloaded host */
 /* Records that are to be sent again go together when they have failed since about the same time. */
 #define TOGETHER_MS 60000
 #define TOGETHER_RECORDS 4096
@@ -187,7 +187,7 @@ static void pend_again(struct es *es, struct es_batch *again, uint64_t due_ms)
             p->attempts == 0 || again->first_failed_ms < p->first_failed_ms ||
             again->first_failed_ms - p->first_failed_ms > TOGETHER_MS ||
             p->n + again->n > TOGETHER_RECORDS ||
-            es_batch_bytes(p) + es_batch_bytes(again) > es->body_bytes)
+            es_batch_bytes(p) + es_batch_bytes(again) > es->size.bytes)
             continue;
         for (size_t i = 0; i < again->n; i++)
             es_batch_add_ref(p, again, &again->refs[i], es_batch_text(again, &again->refs[i]),
@@ -233,6 +233,14 @@ static size_t finish_good(struct es *es, struct es_batch *b, const struct es_ans
     return left;
 }
 
+/* The host has more to do than it can: fewer requests at once, and where there is only one, a
+ * smaller one. */
+static void overloaded(struct es *es, struct es_request *r, uint64_t now_ms)
+{
+    if (es_limit_overloaded(&r->host->limit, r->begun_ms, now_ms))
+        es_size_overloaded(&es->size);
+}
+
 static void items(struct es *es, struct es_batch *b, struct es_request *r, uint64_t now_ms)
 {
     const struct es_answer *a = &r->answer;
@@ -271,7 +279,7 @@ static void items(struct es *es, struct es_batch *b, struct es_request *r, uint6
         pend_again(es, s.again, now_ms + wait);
     }
     if (s.overloaded)
-        es_limit_overloaded(&r->host->limit, r->begun_ms, now_ms);
+        overloaded(es, r, now_ms);
     if (s.fold != NULL)
         es_pend(es, s.fold, ES_SEND, now_ms);
     if (s.bury != NULL)
@@ -303,16 +311,6 @@ void es_hurry(struct es *es, uint64_t now_ms, bool only_suspects)
             b->due_ms = MIN(b->due_ms, now_ms);
 }
 
-/* A request of so many bytes was taken: what is known of sizes that are not, is learnt anew when
- * that was one; and requests grow again as long as they stay clear of it. */
-static void learn_taken(struct es *es, uint64_t bytes)
-{
-    if (bytes >= es->refused_bytes)
-        es->refused_bytes = UINT64_MAX;
-    if (es_body_bytes_grow(es) && bytes * 2 >= es->body_bytes)
-        es->body_bytes = MIN(es->body_bytes * 2, es->settings->batch_bytes);
-}
-
 static void good(struct es *es, struct es_request *r, uint64_t now_ms)
 {
     uint64_t from = r->body_sent_ms != 0 ? r->body_sent_ms : r->begun_ms;
@@ -329,11 +327,11 @@ static void good(struct es *es, struct es_request *r, uint64_t now_ms)
     r->host->latency_ms += ((double)(now_ms - from) - r->host->latency_ms) / 8;
     /* Small ones of the beginning would be no measure for the large ones that follow. */
     es_limit_succeeded(&r->host->limit, (double)(now_ms - from),
-                       r->batch != NULL && !es_body_bytes_grow(es) &&
-                           es_batch_bytes(r->batch) * 2 >= es->body_bytes,
+                       r->batch != NULL && !es_size_doubles(&es->size) &&
+                           es_batch_bytes(r->batch) * 2 >= es->size.bytes,
                        r->host->in_flight + 1);
     if (r->batch != NULL) {
-        learn_taken(es, es_batch_bytes(r->batch));
+        es_size_taken(&es->size, es_batch_bytes(r->batch));
         items(es, r->batch, r, now_ms);
     }
 }
@@ -448,6 +446,16 @@ static bool answers_others(const struct es_host *host, uint64_t ok_then)
     return host->ok_number > ok_then;
 }
 
+/* How long a host that has too much to do is left alone, by all that waits for it. */
+static uint64_t busy_pause_ms(const struct es_host *host, const struct es_request *r,
+                              struct es_random *random)
+{
+    uint64_t pause =
+        es_backoff_ms(host->breaker.failures + 1, ES_RETRY_MS, ES_RETRY_MAX_MS, random);
+
+    return MAX(pause, r->retry_after_ms);
+}
+
 /* What the failure says of the host. */
 static void judge_host(struct es *es, struct es_request *r, enum failure f, bool fresh_credentials,
                        uint64_t now_ms)
@@ -472,8 +480,9 @@ static void judge_host(struct es *es, struct es_request *r, enum failure f, bool
         break;
     case FAILED_BUSY:
     case FAILED_BROKEN:
-        es_limit_overloaded(&host->limit, r->begun_ms, now_ms);
-        opened = es_breaker_failed(&host->breaker, now_ms, r->retry_after_ms, false, random);
+        overloaded(es, r, now_ms);
+        opened = es_breaker_failed(&host->breaker, now_ms, busy_pause_ms(host, r, random), false,
+                                   random);
         break;
     case FAILED_AUTH:
         if (fresh_credentials)
@@ -495,9 +504,11 @@ static void judge_host(struct es *es, struct es_request *r, enum failure f, bool
         es_breaker_succeeded(&host->breaker);
         return;
     }
-    if (opened)
+    if (opened) {
+        es_size_restart(&es->size);
         log_warn("host is left alone for a while", LOG_STR("host", host->name),
                  LOG_U64("ms", host->breaker.until_ms - now_ms));
+    }
 }
 
 static void later(struct es *es, struct es_batch *b, uint64_t at_least_ms, uint64_t now_ms)
@@ -505,6 +516,17 @@ static void later(struct es *es, struct es_batch *b, uint64_t at_least_ms, uint6
     uint64_t wait = es_backoff_ms(++b->attempts, ES_RETRY_MS, ES_RETRY_MAX_MS, &es->hosts.random);
 
     es_pend(es, b, ES_SEND, now_ms + MAX(wait, at_least_ms));
+}
+
+/* The same in requests of the size that is right now. */
+static void later_in_parts(struct es *es, struct es_batch *b, uint64_t at_least_ms, uint64_t now_ms)
+{
+    uint64_t parts = MIN(es_batch_bytes(b) / es->size.bytes + 1, (uint64_t)PARTS_MAX);
+    size_t each = MAX(b->n / parts, (size_t)1);
+
+    while (parts-- > 1 && b->n > each)
+        later(es, es_split(b, b->n - each), at_least_ms, now_ms);
+    later(es, b, at_least_ms, now_ms);
 }
 
 static void halve(struct es *es, struct es_batch *b, uint64_t now_ms)
@@ -608,7 +630,6 @@ static void too_large(struct es *es, struct es_request *r, const char *why, uint
 {
     struct es_host *host = r->host;
     struct es_batch *b = r->batch;
-    uint64_t half = es_batch_bytes(b) / 2;
 
     if (b->n == 1) {
         char text[400];
@@ -624,13 +645,9 @@ static void too_large(struct es *es, struct es_request *r, const char *why, uint
         later(es, b, 0, now_ms);
         return;
     }
-    if (half < es->body_bytes) {
-        es->body_bytes = MAX(half, BODY_BYTES_MIN);
+    if (es_size_too_large(&es->size, es_batch_bytes(b), now_ms))
         log_warn("requests are too large for the host: smaller ones from now on",
-                 LOG_U64("bytes", es->body_bytes), LOG_STR("knob", "http.max_content_length"));
-    }
-    es->refused_bytes = MIN(es->refused_bytes, half * 2);
-    es->body_bytes_learned_ms = now_ms;
+                 LOG_U64("bytes", es->size.bytes), LOG_STR("knob", "http.max_content_length"));
     halve(es, b, now_ms);
 }
 
@@ -669,10 +686,10 @@ static void bad(struct es *es, struct es_request *r, uint64_t now_ms)
         es_pend(es, b, ES_SEND, now_ms);
         break;
     case FAILED_CONNECT:
-        later(es, b, 0, now_ms);
+        later_in_parts(es, b, 0, now_ms);
         break;
     case FAILED_BUSY:
-        later(es, b, r->retry_after_ms, now_ms);
+        later_in_parts(es, b, r->retry_after_ms, now_ms);
         break;
     case FAILED_AUTH:
         if (!answers_others(r->host, b->ok_then)) {

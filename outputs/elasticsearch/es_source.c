@@ -98,7 +98,7 @@ static size_t read_main(struct es *es, uint64_t now_ms, size_t *need)
     size_t n, room;
 
     *need = 0;
-    room = MIN(body->cap, MAX(es->body_bytes, body->used)) - body->used;
+    room = MIN(body->cap, MAX(es->size.bytes, body->used)) - body->used;
     if (room < 2 * READ_SLACK) {
         *need = body->cap;
         return 0;
@@ -117,7 +117,7 @@ static size_t read_main(struct es *es, uint64_t now_ms, size_t *need)
 
 static bool full(const struct es *es, size_t need)
 {
-    size_t limit = MIN(es->filling_body->cap, es->body_bytes);
+    size_t limit = MIN(es->filling_body->cap, es->size.bytes);
 
     return es->filling_body->used + limit / NEARLY_FULL >= limit || need > 0;
 }
@@ -331,7 +331,7 @@ static void take_from_lane(struct es *es, struct es_lane *lane, size_t max, stru
 
     while (b->n < max && (run = es_lane_first(lane)) != NULL) {
         uint64_t end = run->seq + run->n, lost = 0;
-        size_t want = run->span + READ_SLACK, room = MIN(body->cap, es->body_bytes), need = 0, got,
+        size_t want = run->span + READ_SLACK, room = MIN(body->cap, es->size.bytes), need = 0, got,
                at = 0;
         struct buffer_cursor from = {run->at, run->seq}, next = from;
         struct buffer_record r;

@@ -55,9 +55,11 @@ def wait_for(condition, seconds, what):
 
 
 class Sink:
-    def __init__(self, build, seq="seq"):
-        self.port = free_port()
-        self.process = subprocess.Popen([os.path.join(build, "bench", "sink"), str(self.port), seq])
+    """capacity: documents per second and bytes that may wait; without, it takes what comes."""
+
+    def __init__(self, build, seq="seq", port=None, capacity=()):
+        self.port = port or free_port()
+        self.process = subprocess.Popen([os.path.join(build, "bench", "sink"), str(self.port), seq, *map(str, capacity)])
         wait_for(self._up, 5, "the sink")
 
     def _up(self):
@@ -68,6 +70,10 @@ class Sink:
 
     def stats(self):
         return json.loads(get(self.port, "/stats"))
+
+    def sources(self):
+        """What each source brought, and when (monotonic seconds)."""
+        return json.loads(get(self.port, "/sources"))
 
     def reset(self):
         get(self.port, "/reset", "POST")

@@ -2,12 +2,16 @@
  * sink: a counting stand-in for Elasticsearch's _bulk on loopback, cheap enough to leave the
  * machine to what is measured.
  *
- *   sink PORT [SEQ]
+ *   sink PORT [SEQ [DOCUMENTS_PER_SECOND QUEUE_BYTES]]
  *
  * Takes POST …/_bulk (Content-Length or chunked, gzip or plain) and answers 201 for every item.
  * Documents carry "SEQ":N ("seq") and may carry "src":K: for each src a bitmap of the seqs seen
- * tells in the end what is missing and what came twice. GET /stats is the counters as JSON, POST
- * /reset zeroes them.
+ * tells in the end what is missing and what came twice. GET /stats is the counters as JSON, GET
+ * /sources what each src brought and when, POST /reset zeroes all.
+ *
+ * With a capacity it works at requests one after the other, in the order in which they came, each
+ * answered when its documents' time is over; what does not fit in the queue is rejected with 429,
+ * as a node does whose indexing pressure is too high.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -38,19 +42,33 @@ struct connection {
     int fd;
     struct buf in, out;
     size_t sent;
+    /* While its request waits in the queue: */
+    struct connection *next;
+    double due;
+    size_t queued_bytes;
+    unsigned queued_src;
 };
 
 static struct {
     uint8_t *bits;
     uint64_t cap, seen, repeated, end; /* end: one behind the highest */
+    uint64_t taken, rejected;          /* requests, by the src of the first document */
+    double first, last;                /* monotonic seconds of the first and the last answer */
 } sources[SOURCES];
 
 static struct {
-    uint64_t requests, documents, unnumbered, wire_bytes, body_bytes;
+    uint64_t requests, documents, unnumbered, wire_bytes, body_bytes, rejected;
     double first, last; /* monotonic seconds of the first and the last bulk request */
 } figures;
 
 static const char *seq_name = "\"seq";
+
+static struct {
+    double rate; /* documents per second; 0: no limit */
+    size_t limit, bytes;
+    double busy_until;
+    struct connection *first, **end;
+} queue = {.end = &queue.first};
 
 static void *sized(void *p, size_t n)
 {
@@ -140,17 +158,79 @@ static void count_document(const char *document, size_t n)
         sources[src].end = (uint64_t)seq + 1;
 }
 
-static void answer(struct connection *c, const char *body, size_t n)
+static void answer_status(struct connection *c, const char *status, const char *body, size_t n)
 {
     char head[160];
     int k = snprintf(head, sizeof head,
-                     "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
+                     "HTTP/1.1 %s\r\ncontent-type: application/json\r\n"
                      "X-elastic-product: Elasticsearch\r\ncontent-length: %zu\r\n\r\n",
-                     n);
+                     status, n);
 
     append(&c->out, head, (size_t)k);
     append(&c->out, body, n);
 }
+
+static void answer(struct connection *c, const char *body, size_t n)
+{
+    answer_status(c, "200 OK", body, n);
+}
+
+/* ---- capacity ---- */
+
+/* Which src the request comes from, as its first document says. */
+static unsigned source_of(const char *body, size_t n)
+{
+    int64_t src = number_of(body, n, "\"src");
+
+    return src < 0 || src >= SOURCES ? 0 : (unsigned)src;
+}
+
+static bool is_rejected(struct connection *c, const char *body, size_t n)
+{
+    static const char text[] =
+        "{\"error\":{\"root_cause\":[],\"type\":\"es_rejected_execution_exception\",\"reason\":"
+        "\"rejected execution of coordinating operation\"},\"status\":429}";
+
+    if (queue.rate <= 0 || queue.bytes + n <= queue.limit)
+        return false;
+    figures.rejected++;
+    sources[source_of(body, n)].rejected++;
+    answer_status(c, "429 Too Many Requests", text, sizeof text - 1);
+    return true;
+}
+
+/* The answer, which is there already, waits for its time. */
+static void enqueue(struct connection *c, unsigned src, unsigned documents, size_t n)
+{
+    double at = now();
+
+    queue.busy_until =
+        (queue.busy_until > at ? queue.busy_until : at) + (double)documents / queue.rate;
+    queue.bytes += n;
+    c->due = queue.busy_until;
+    c->queued_bytes = n;
+    c->queued_src = src;
+    c->next = NULL;
+    *queue.end = c;
+    queue.end = &c->next;
+}
+
+static void dequeue(struct connection *c)
+{
+    struct connection **at = &queue.first;
+
+    while (*at && *at != c)
+        at = &(*at)->next;
+    if (!*at)
+        return;
+    *at = c->next;
+    if (queue.end == &c->next)
+        queue.end = at;
+    queue.bytes -= c->queued_bytes;
+    c->due = 0;
+}
+
+/* ---- requests ---- */
 
 static void take_bulk(struct connection *c, const char *body, size_t n)
 {
@@ -158,6 +238,7 @@ static void take_bulk(struct connection *c, const char *body, size_t n)
     static const char item[] = "{\"create\":{\"status\":201}},";
     static struct buf items;
     const char *p = body, *end = body + n;
+    unsigned documents = 0;
 
     items.n = 0;
     append(&items, begin, sizeof begin - 1);
@@ -170,12 +251,15 @@ static void take_bulk(struct connection *c, const char *body, size_t n)
         line_end = line_end ? line_end : end;
         count_document(document, (size_t)(line_end - document));
         append(&items, item, sizeof item - 1);
+        documents++;
         p = line_end + 1;
     }
     items.n -= items.p[items.n - 1] == ',';
     append(&items, "]}", 2);
     figures.last = now();
     answer(c, items.p, items.n);
+    if (queue.rate > 0)
+        enqueue(c, source_of(body, n), documents, n);
 }
 
 static const char *inflated(const char *body, size_t n, size_t *out_n)
@@ -213,13 +297,37 @@ static void tell(struct connection *c)
     n = snprintf(
         text, sizeof text,
         "{\"requests\":%llu,\"documents\":%llu,\"unnumbered\":%llu,\"seen\":%llu,\"repeated\":%llu,"
-        "\"missing\":%llu,\"wire_bytes\":%llu,\"body_bytes\":%llu,\"first\":%.6f,\"last\":%.6f}",
+        "\"missing\":%llu,\"wire_bytes\":%llu,\"body_bytes\":%llu,\"rejected\":%llu,"
+        "\"first\":%.6f,\"last\":%.6f}",
         (unsigned long long)figures.requests, (unsigned long long)figures.documents,
         (unsigned long long)figures.unnumbered, (unsigned long long)seen,
         (unsigned long long)repeated, (unsigned long long)missing,
         (unsigned long long)figures.wire_bytes, (unsigned long long)figures.body_bytes,
-        figures.first, figures.last);
+        (unsigned long long)figures.rejected, figures.first, figures.last);
     answer(c, text, (size_t)n);
+}
+
+static void tell_sources(struct connection *c)
+{
+    static struct buf text;
+
+    text.n = 0;
+    append(&text, "[", 1);
+    for (size_t i = 0; i < SOURCES; i++) {
+        char one[256];
+        int n =
+            snprintf(one, sizeof one,
+                     "%s{\"src\":%zu,\"seen\":%llu,\"repeated\":%llu,\"requests\":%llu,"
+                     "\"rejected\":%llu,\"first\":%.6f,\"last\":%.6f}",
+                     text.n > 1 ? "," : "", i, (unsigned long long)sources[i].seen,
+                     (unsigned long long)sources[i].repeated, (unsigned long long)sources[i].taken,
+                     (unsigned long long)sources[i].rejected, sources[i].first, sources[i].last);
+
+        if (sources[i].seen > 0 || sources[i].rejected > 0)
+            append(&text, one, (size_t)n);
+    }
+    append(&text, "]", 1);
+    answer(c, text.p, text.n);
 }
 
 static void reset(void)
@@ -244,9 +352,12 @@ static void take_request(struct connection *c, const char *head, const char *bod
         if (gzip)
             body = inflated(body, n, &n);
         figures.body_bytes += n;
-        take_bulk(c, body, n);
+        if (!is_rejected(c, body, n))
+            take_bulk(c, body, n);
     } else if (path_n == 6 && memcmp(path, "/stats", 6) == 0) {
         tell(c);
+    } else if (path_n == 8 && memcmp(path, "/sources", 8) == 0) {
+        tell_sources(c);
     } else if (path_n == 6 && memcmp(path, "/reset", 6) == 0) {
         reset();
         answer(c, "{}", 2);
@@ -335,6 +446,40 @@ static void take_input(struct connection *c)
 }
 
 /* false when the connection has ended. */
+static bool put_output(struct connection *c)
+{
+    while (c->sent < c->out.n) {
+        ssize_t put = write(c->fd, c->out.p + c->sent, c->out.n - c->sent);
+
+        if (put < 0)
+            return errno == EAGAIN;
+        c->sent += (size_t)put;
+    }
+    c->sent = c->out.n = 0;
+    return true;
+}
+
+/* Answers whose time has come. Returns the milliseconds until the next one, -1 when there is none.
+ */
+static int answer_due(void)
+{
+    struct connection *c;
+    double at = now();
+
+    while ((c = queue.first) && c->due <= at) {
+        unsigned src = c->queued_src;
+
+        dequeue(c);
+        if (sources[src].taken++ == 0)
+            sources[src].first = at;
+        sources[src].last = at;
+        if (!put_output(c))
+            shutdown(c->fd, SHUT_RDWR);
+    }
+    return c ? (int)((c->due - at) * 1000) + 1 : -1;
+}
+
+/* false when the connection has ended. */
 static bool serve(struct connection *c)
 {
     for (;;) {
@@ -350,16 +495,10 @@ static bool serve(struct connection *c)
         if (c->in.n < c->in.cap)
             break;
     }
+    if (c->due > 0)
+        return true;
     take_input(c);
-    while (c->sent < c->out.n) {
-        ssize_t put = write(c->fd, c->out.p + c->sent, c->out.n - c->sent);
-
-        if (put < 0)
-            return errno == EAGAIN;
-        c->sent += (size_t)put;
-    }
-    c->sent = c->out.n = 0;
-    return true;
+    return c->due > 0 || put_output(c);
 }
 
 static void accept_all(int listener, int epoll)
@@ -392,11 +531,15 @@ int main(int argc, char **argv)
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), one = 1;
     int epoll = epoll_create1(EPOLL_CLOEXEC);
 
-    if (argc < 2 || argc > 3) {
-        fprintf(stderr, "usage: sink PORT [SEQ]\n");
+    if (argc < 2 || argc == 4 || argc > 5) {
+        fprintf(stderr, "usage: sink PORT [SEQ [DOCUMENTS_PER_SECOND QUEUE_BYTES]]\n");
         return 2;
     }
-    if (argc == 3) {
+    if (argc == 5) {
+        queue.rate = atof(argv[3]);
+        queue.limit = strtoul(argv[4], NULL, 10);
+    }
+    if (argc >= 3) {
         char *quoted = sized(NULL, strlen(argv[2]) + 2);
 
         seq_name = strcat(strcpy(quoted, "\""), argv[2]);
@@ -414,7 +557,7 @@ int main(int argc, char **argv)
     epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &(struct epoll_event){.events = EPOLLIN});
     while (!stopped) {
         struct epoll_event events[64];
-        int n = epoll_wait(epoll, events, 64, -1);
+        int n = epoll_wait(epoll, events, 64, answer_due());
 
         for (int i = 0; i < n; i++) {
             struct connection *c = events[i].data.ptr;
@@ -422,6 +565,7 @@ int main(int argc, char **argv)
             if (!c) {
                 accept_all(listener, epoll);
             } else if (!serve(c)) {
+                dequeue(c);
                 close(c->fd);
                 free(c->in.p);
                 free(c->out.p);

@@ -5,6 +5,7 @@ VERDICT = "outputs/elasticsearch/es_verdict.c"
 FRONTIER = "outputs/elasticsearch/es_frontier.c"
 BREAKER = "outputs/elasticsearch/es_breaker.c"
 LIMIT = "outputs/elasticsearch/es_limit.c"
+SIZE = "outputs/elasticsearch/es_size.c"
 LANE = "outputs/elasticsearch/es_lane.c"
 FOLD = "outputs/elasticsearch/es_fold.c"
 BODY = "outputs/elasticsearch/es_body.c"
@@ -115,13 +116,18 @@ RULES = [
      ("es_delivery:test_credentials",)),
     ("credentials are read again after a 401", OUTCOME, "        fresh = new_credentials(es);\n", "        fresh = false;\n", ("es_matrix:test_a_new_key_is_found",)),
     # ---- sizes ----
-    ("a 413 halves", OUTCOME, "    es->body_bytes_learned_ms = now_ms;\n    halve(es, b, now_ms);\n", "    es->body_bytes_learned_ms = now_ms;\n    later(es, b, 0, now_ms);\n", ("es_delivery:test_413",)),
-    ("… and teaches a size", OUTCOME, "        es->body_bytes = MAX(half, BODY_BYTES_MIN);\n", "", ("es_matrix:test_a_limit_is_learnt_and_forgotten",)),
-    ("which is tried again after an hour", DELIVERY, "    if (es->refused_bytes != UINT64_MAX && now_ms", "    if (false && now_ms", ("es_matrix:test_a_limit_is_learnt_and_forgotten",)),
-    ("… and forgotten when more is taken", OUTCOME, "    if (bytes >= es->refused_bytes)\n        es->refused_bytes = UINT64_MAX;\n", "", PROXY),
-    ("requests begin small", DELIVERY, "    es->body_bytes = MIN(es->settings->batch_bytes, FIRST_BODY_BYTES);\n", "    es->body_bytes = es->settings->batch_bytes;\n",
-     ("es_matrix:test_short_lives_get_further",)),
-    ("… and grow by what is taken", OUTCOME, "    if (es_body_bytes_grow(es) && bytes * 2 >= es->body_bytes)\n", "    if (false)\n", ("es_matrix:test_short_lives_get_further",)),
+    ("a 413 halves", OUTCOME, "LOG_STR(\"knob\", \"http.max_content_length\"));\n    halve(es, b, now_ms);\n", "LOG_STR(\"knob\", \"http.max_content_length\"));\n    later(es, b, 0, now_ms);\n",
+     ("es_delivery:test_413",)),
+    ("… and teaches a size", SIZE, "        s->bytes = (size_t)MAX(half, (uint64_t)MIN_BYTES);\n", "        (void)half;\n", ("es_matrix:test_a_limit_is_learnt_and_forgotten", "es_policy:test_sizes_that_are_refused")),
+    ("which is tried again after an hour", SIZE, "    if (s->refused == UINT64_MAX || now_ms", "    if (true || now_ms", ("es_matrix:test_a_limit_is_learnt_and_forgotten", "es_policy:test_sizes_that_are_refused")),
+    ("… and forgotten when more is taken", SIZE, "    if (bytes >= s->refused)\n        forget_refused(s);\n", "", PROXY + ("es_policy:test_sizes_that_are_refused",)),
+    ("requests begin small", SIZE, "    s->bytes = s->first;\n}\n\n/* Whether", "    s->bytes = max;\n}\n\n/* Whether", ("es_matrix:test_short_lives_get_further", "es_policy:test_sizes")),
+    ("… and grow by what is taken", SIZE, "    if (!may_grow(s) || bytes * 2 < s->bytes)\n", "    if (true || bytes == 0)\n", ("es_matrix:test_short_lives_get_further", "es_policy:test_sizes")),
+    ("one request at a time that is too much becomes smaller", OUTCOME, "        es_size_overloaded(&es->size);\n", "        (void)es->size;\n", ("es_delivery:test_busy_with_large_requests",)),
+    ("… and so does what was refused", OUTCOME, "        later_in_parts(es, b, r->retry_after_ms, now_ms);\n", "        later(es, b, r->retry_after_ms, now_ms);\n", ("es_delivery:test_busy_with_large_requests",)),
+    ("what an overloaded host takes grows slowly", SIZE, "s->bytes += es_size_doubles(s) ? s->bytes : s->bytes / SLOWLY + 1;", "s->bytes += s->bytes;", ("es_policy:test_sizes",)),
+    ("… at once, too", LIMIT, "l->allowed += l->allowed < l->slow_from ? 1.0 / l->allowed : 1.0 / SLOWLY;", "l->allowed += 1.0 / l->allowed;", ("es_policy:test_limit",)),
+    ("after an outage requests begin anew", SIZE, "    s->bytes = MIN(s->bytes, s->first);\n}\n\nvoid es_size_unlearn", "}\n\nvoid es_size_unlearn", ("es_policy:test_sizes",)),
     ("names are written as JSON", BODY, "    strbuf_add_json(&b->prefixes, index);\n", "    strbuf_add_char(&b->prefixes, '\"');\n    strbuf_add_bytes(&b->prefixes, index);\n    strbuf_add_char(&b->prefixes, '\"');\n",
      ("es_body",)),
     # ---- the end ----

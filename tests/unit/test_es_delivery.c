@@ -648,6 +648,42 @@ static void test_busy(void **state)
     check_books(f, 100, 0, 0);
 }
 
+/* A node that others keep so busy that there is room for this much at a time. */
+static struct server_reply busy_beyond(struct server *s, const struct server_request *r)
+{
+    unsigned *refused = s->script_data;
+
+    if (r->bytes <= 100 << 10)
+        return (struct server_reply){0};
+    ++*refused;
+    return (struct server_reply){
+        .act = ANSWER,
+        .status = 429,
+        .body = "{\"error\":{\"type\":\"es_rejected_execution_exception\",\"reason\":\"full\"},"
+                "\"status\":429}"};
+}
+
+/* They become smaller, what was refused as well, and stay so for a while. */
+static void test_busy_with_large_requests(void **state)
+{
+    struct fixture *f = *state;
+    unsigned refused = 0;
+    char more[1000];
+
+    snprintf(more, sizeof more, ",\"pad\":\"%0900d\"", 0);
+    f->config.elasticsearch.batch_bytes = 1 << 20;
+    f->config.elasticsearch.max_in_flight = 1;
+    f->server.script_data = &refused;
+    f->server.on_request = busy_beyond;
+    put(f, 0, 1500, "a-1", more);
+    start(f);
+    UNTIL(f, reached(f, 1500));
+    finish(f);
+    check_store(f, 1500, NULL);
+    check_books(f, 1500, 0, 0);
+    assert_in_range(refused, 1, 3);
+}
+
 /* One host is not there: the other takes all. */
 static void test_two_hosts(void **state)
 {
@@ -718,6 +754,7 @@ int main(void)
         TEST(test_stop_while_hanging),
         TEST(test_credentials),
         TEST(test_busy),
+        TEST(test_busy_with_large_requests),
         TEST(test_two_hosts),
         TEST(test_damaged),
     };

@@ -1,4 +1,4 @@
-/* es_verdict, es_breaker, es_limit, es_backoff: the decisions that need no network. */
+/* es_verdict, es_breaker, es_limit, es_size, es_backoff: the decisions that need no network. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +9,7 @@
 #include "outputs/elasticsearch/es_backoff.h"
 #include "outputs/elasticsearch/es_breaker.h"
 #include "outputs/elasticsearch/es_limit.h"
+#include "outputs/elasticsearch/es_size.h"
 #include "outputs/elasticsearch/es_verdict.h"
 
 static void test_items(void **state)
@@ -194,16 +195,25 @@ static void test_limit(void **state)
     for (int i = 0; i < 100; i++)
         es_limit_succeeded(&l, 10, true, es_limit_allowed(&l));
     assert_int_equal(es_limit_allowed(&l), 8);
-    es_limit_overloaded(&l, 1000, 2000);
+    assert_false(es_limit_overloaded(&l, 1000, 2000));
     assert_int_equal(es_limit_allowed(&l), 4);
     /* Seven more answers to requests sent before the cut: the same news. */
     for (int i = 0; i < 7; i++)
         es_limit_overloaded(&l, 1500, 2001);
     assert_int_equal(es_limit_allowed(&l), 4);
-    es_limit_overloaded(&l, 2500, 3000);
-    es_limit_overloaded(&l, 3500, 4000);
-    es_limit_overloaded(&l, 4500, 5000);
+    assert_false(es_limit_overloaded(&l, 2500, 3000));
+    assert_false(es_limit_overloaded(&l, 3500, 4000));
+    assert_true(es_limit_overloaded(&l, 4500, 5000));
     assert_int_equal(es_limit_allowed(&l), 1);
+    assert_false(es_limit_overloaded(&l, 4600, 5001)); /* from before the last cut */
+    /* Slowly up again: others may share the host. */
+    for (int i = 0; i < 60; i++)
+        es_limit_succeeded(&l, 10, true, 1);
+    assert_int_equal(es_limit_allowed(&l), 1);
+    for (int i = 0; i < 10; i++)
+        es_limit_succeeded(&l, 10, true, 1);
+    assert_int_equal(es_limit_allowed(&l), 2);
+    es_limit_init(&l, 2, 8);
     /* Answers that take much longer than they did: fewer at once. */
     for (int i = 0; i < 100; i++)
         es_limit_succeeded(&l, 10, true, es_limit_allowed(&l));
@@ -215,12 +225,92 @@ static void test_limit(void **state)
     assert_int_equal(es_limit_allowed(&l), 1);
 }
 
+/* Takes a request of the size that is right now, so many times. */
+static size_t take_full(struct es_size *s, unsigned times)
+{
+    while (times-- > 0)
+        es_size_taken(s, s->bytes);
+    return s->bytes;
+}
+
+static void test_sizes(void **state)
+{
+    static const size_t first = 64 << 10, max = 5 << 20;
+    size_t crowded;
+    struct es_size s;
+
+    (void)state;
+    es_size_init(&s, 4096);
+    assert_int_equal(take_full(&s, 3), 4096); /* a smaller one was asked for */
+    es_size_init(&s, max);
+    assert_int_equal(s.bytes, first);
+    assert_true(es_size_doubles(&s));
+    es_size_taken(&s, s.bytes / 2 - 1); /* says nothing of such as are full */
+    assert_int_equal(s.bytes, first);
+    assert_int_equal(take_full(&s, 1), 2 * first);
+    assert_int_equal(take_full(&s, 9), max);
+    assert_false(es_size_doubles(&s));
+    /* Asked too much: half, again and again, and then slowly. */
+    es_size_overloaded(&s);
+    assert_int_equal(s.bytes, max / 2);
+    assert_false(es_size_doubles(&s));
+    assert_in_range(take_full(&s, 1), max / 2 + 1, max / 2 + max / 64);
+    for (unsigned i = 0; i < 20; i++)
+        es_size_overloaded(&s);
+    assert_int_equal(s.bytes, first);
+    crowded = take_full(&s, 20);
+    assert_in_range(crowded, first * 5 / 4, first * 3 / 2);
+    assert_int_equal(take_full(&s, 1000), max);
+    /* It was away. */
+    es_size_restart(&s);
+    assert_int_equal(s.bytes, first);
+    assert_false(es_size_doubles(&s));
+    assert_int_equal(take_full(&s, 1000), max);
+}
+
+static void test_sizes_that_are_refused(void **state)
+{
+    static const uint64_t hour = 3600000;
+    struct es_size s;
+
+    (void)state;
+    es_size_init(&s, 5 << 20);
+    take_full(&s, 10);
+    assert_true(es_size_too_large(&s, 2 << 20, 1000));
+    assert_int_equal(s.bytes, 1 << 20);
+    assert_int_equal(take_full(&s, 10), 1 << 20);
+    assert_false(es_size_too_large(&s, 3 << 20, 2000)); /* was under way */
+    assert_int_equal(s.bytes, 1 << 20);
+    /* Its limit may be raised: one that large is tried, and taken. */
+    es_size_unlearn(&s, 2000 + hour - 1);
+    assert_int_equal(s.bytes, 1 << 20);
+    es_size_unlearn(&s, 2000 + hour);
+    assert_int_equal(s.bytes, 2 << 20);
+    assert_int_equal(take_full(&s, 2), 5 << 20);
+    /* The same at once, when a single record of that size passes. */
+    es_size_too_large(&s, 2 << 20, 3000);
+    es_size_taken(&s, 2 << 20);
+    assert_int_equal(take_full(&s, 3), 5 << 20);
+    /* Smaller than where requests begin: that is where they begin from now on. */
+    es_size_too_large(&s, 32 << 10, 4000);
+    es_size_overloaded(&s);
+    es_size_restart(&s);
+    assert_int_equal(s.bytes, 16 << 10);
+    for (unsigned i = 0; i < 10; i++)
+        es_size_too_large(&s, s.bytes, 5000);
+    assert_int_equal(s.bytes, 1024);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_items),   cmocka_unit_test(test_requests),
-        cmocka_unit_test(test_backoff), cmocka_unit_test(test_breaker),
+        cmocka_unit_test(test_items),
+        cmocka_unit_test(test_requests),
+        cmocka_unit_test(test_backoff),
+        cmocka_unit_test(test_breaker),
         cmocka_unit_test(test_limit),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_sizes_that_are_refused),
     };
 
     return cmocka_run_group_tests_name("es_policy", tests, NULL, NULL);
