@@ -68,6 +68,11 @@ class Herd:
             self.members.append(Member(self.top, self.arguments.build, number, self.sink, load))
         wanted = len(self.members) * FIRST_LINES
         wait_for(lambda: self.sink.stats()["seen"] == wanted, 120, "the first lines of all")
+        self.wait_buffered(0)
+
+    def wait_buffered(self, records):
+        for member in self.members:
+            wait_for(lambda: member.agent.running() and member.buffered() == records, 120, f"{records} records in each buffer")  # noqa: B023
 
     def go_through_an_outage(self):
         self.sink.close()
@@ -75,8 +80,7 @@ class Herd:
         backlog = self.arguments.lines - FIRST_LINES
         for member in self.members:
             member.write(backlog)
-        for member in self.members:
-            wait_for(lambda: member.agent.running() and member.buffered() == backlog, 600, "the backlog read")  # noqa: B023
+        self.wait_buffered(backlog)
         while time.monotonic() < began + self.arguments.outage:
             time.sleep(0.1)
         self.away_s = time.monotonic() - began
@@ -86,8 +90,7 @@ class Herd:
     def come_back(self, began):
         wanted = len(self.members) * (self.arguments.lines - FIRST_LINES)
         wait_for(lambda: all(m.agent.running() for m in self.members) and self.sink.stats()["seen"] >= wanted, 1200, "the backlog delivered")
-        for member in self.members:
-            wait_for(lambda: member.buffered() == 0, 120, "an agent that knows that it is done")  # noqa: B023
+        self.wait_buffered(0)
         return self.sink.stats(), sorted(self.sink.sources(), key=lambda s: s["last"]), began
 
     def tell(self, stats, sources, began):
