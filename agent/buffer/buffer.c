@@ -311,20 +311,16 @@ static void adopt_spare(struct buffer *b)
         io_close(fd);
         return;
     }
-    /* After a crash it may hold what was to become a segment, or did: none of that may turn up
-     * behind another one's records. And where it did, its new name may be there beside the old one:
-     * then this is that segment. */
-    if (st.st_nlink > 1 || (st.st_size > 0 && io_truncate(fd, 0) < 0)) {
+    /* After a crash it may hold the head of what was to become a segment, or did: its new name may
+     * be there beside the old one. A file gets one head in its life: cut and written anew, after a
+     * loss of power it might hold the old one under the new one's name. */
+    if (st.st_nlink > 1 || st.st_size > 0) {
         io_close(fd);
         io_unlink(b->dir, BUFFER_SPARE_NAME);
         return;
     }
     b->spare_fd = fd;
     b->spare_bytes = (uint64_t)st.st_blocks * 512;
-    if (st.st_size > 0) {
-        b->spare_bytes = buffer_spare_bytes(0);
-        io_allocate(fd, 0, (off_t)b->spare_bytes);
-    }
 }
 
 static void tell(const struct buffer *b, const struct buffer_recovered *r)

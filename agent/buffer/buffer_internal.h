@@ -179,6 +179,9 @@ int buffer_reader_forget(struct buffer *b, uint64_t name);
 void buffer_sync_start(struct buffer *b);
 /* Syncs everything, writes the state, deletes what is finished, ends the thread. */
 void buffer_sync_stop(struct buffer *b);
+/* A new file under one of the two names that are no segment's; what has that name may hold a head
+ * that did not become a segment, and goes. A descriptor, or -1 with errno. Not under lock. */
+int buffer_spare_open(const struct buffer *b, const char *name);
 /* A file with room for the next head, so that a full disk does not keep a segment from being
  * replaced; larger than it was, when the positions have become more. By the writer, before the room
  * can be gone; by the sync thread where that failed. Under lock, which is let go meanwhile. */

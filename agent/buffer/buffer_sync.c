@@ -433,6 +433,16 @@ static bool delete_due(struct buffer *b, uint64_t now)
 
 /* ---- room ---- */
 
+int buffer_spare_open(const struct buffer *b, const char *name)
+{
+    int how = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_NONBLOCK;
+    int fd = io_open(b->dir, name, how, 0600);
+
+    if (fd >= 0 || errno != EEXIST || io_unlink(b->dir, name) < 0)
+        return fd;
+    return io_open(b->dir, name, how, 0600);
+}
+
 bool buffer_spare_due(const struct buffer *b)
 {
     return (b->spare_fd < 0 || b->spare_bytes < buffer_spare_bytes(b->head_bytes)) &&
@@ -449,10 +459,8 @@ void buffer_spare_make(struct buffer *b)
     b->spare_fd = -1; /* the writer takes it no more: it may be closed here */
     b->spare_busy = true;
     pthread_mutex_unlock(&b->lock);
-    /* Cut to nothing: a head that did not become a segment may lie in it. */
     if (fd < 0)
-        fd = io_open(b->dir, BUFFER_SPARE_NAME,
-                     O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK, 0600);
+        fd = buffer_spare_open(b, BUFFER_SPARE_NAME);
     if (fd >= 0 && (io_stat(fd, &st) < 0 || !S_ISREG(st.st_mode))) {
         io_close(fd);
         fd = -1;

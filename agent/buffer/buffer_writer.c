@@ -284,7 +284,7 @@ static int take_spare(struct buffer *b, const char **name)
     *name = BUFFER_SPARE_NAME;
     if (fd < 0) {
         *name = BUFFER_NEXT_NAME;
-        fd = io_open(b->dir, *name, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK, 0600);
+        fd = buffer_spare_open(b, *name);
     }
     return fd;
 }

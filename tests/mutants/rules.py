@@ -94,7 +94,7 @@ RULES = [
     ("Q9 nothing goes behind a failed write", WRITER, "        io_truncate(w->fd, (off_t)w->written);\n        refuse(b, \"write\", error);\n",
      "        w->written += n / 2;\n        refuse(b, \"write\", error);\n", FAULTS),
     ("Q12 a newer format is refused", RECOVER, "    if (version > BUFFER_FORMAT_VERSION) {\n", "    if (false) {\n", BASIC),
-    ("a spare file holds nothing of before", OPEN, "(st.st_size > 0 && io_truncate(fd, 0) < 0)", "false", CRASH),
+    ("a spare file holds nothing of before", OPEN, "st.st_nlink > 1 || st.st_size > 0", "st.st_nlink > 1 || (st.st_size > 0 && io_truncate(fd, 0) < 0)", ("buffer_cut_off",)),
     ("Q1 the header's checksum", FORMAT, "        get32(p + 124) != hash_crc32c(0, p, 124))", "        false)", DAMAGE),
     ("Q1 a state slot's checksum", FORMAT, "        get32(p + BUFFER_FORMAT_SLOT - 4) != hash_crc32c(0, p, BUFFER_FORMAT_SLOT - 4))", "        false)", DAMAGE),
     ("Q1 what moves to another segment gets its checksums", WRITER, "    rekey_tail(b);\n    give", "    give", FAULTS),

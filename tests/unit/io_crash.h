@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 
 #define CRASH_SECTOR 512
@@ -792,14 +793,32 @@ static CRASH_UNUSED void crash_run_seeds(const char *one, const char *many, uint
 
 /* ---- io.h ---- */
 
+/* CRASH_JITTER=1: calls wait a little now and then, so that threads meet in other orders. */
+static void crash_jitter(void)
+{
+    static _Thread_local uint64_t seed;
+    struct timespec t;
+
+    if (!getenv("CRASH_JITTER"))
+        return;
+    if (!seed) {
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        seed = (uint64_t)t.tv_nsec * 0x9E3779B97F4A7C15ull | 1;
+    }
+    if (crash_draw(&seed, 6) == 0)
+        usleep((useconds_t)crash_draw(&seed, 400));
+}
+
 #define CRASH_LOCKED(type, expr)                                                                   \
     do {                                                                                           \
         type r_;                                                                                   \
         int e_;                                                                                    \
+        crash_jitter();                                                                            \
         pthread_mutex_lock(&crash.lock);                                                           \
         r_ = (expr);                                                                               \
         e_ = errno;                                                                                \
         pthread_mutex_unlock(&crash.lock);                                                         \
+        crash_jitter();                                                                            \
         errno = e_;                                                                                \
         return r_;                                                                                 \
     } while (0)

@@ -5,7 +5,7 @@
  * fsynced stays forgettable in the lives after it.
  * BUFFER_SEED=n runs one seed, BUFFER_SEEDS=n as many, from BUFFER_FIRST=n on; BUFFER_FAULTS=1
  * those on a failing disk alone, BUFFER_FAULTS=0 the others. BUFFER_KEEP=folder gets what each life
- * begins with.
+ * begins with. CRASH_JITTER=1 has the threads meet in other orders.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -2,6 +2,7 @@
  * Where the frontier's own segment is gone. A recovery cuts the log, what follows goes on in a
  * segment that never reaches the disk, and the power fails again: what had been cut off must not
  * come back. And where it was deleted while an older one could not be: what follows it counts.
+ * Nor may the log end where a segment was once to begin that did not come to be.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -335,6 +336,23 @@ static void test_a_log_without_its_beginning(void **state)
     fixture_done(dir);
 }
 
+/* Lines k to end are there, in their order. */
+static void check_lines(struct buffer *b, uint64_t k, uint64_t end)
+{
+    struct buffer_cursor c = buffer_frontier(b);
+    static char p[1 << 20];
+    struct buffer_record r;
+    uint64_t lost;
+    size_t need, n, at;
+
+    while ((n = buffer_read(b, &c, p, sizeof p, &lost, &need)) > 0) {
+        assert_int_equal(lost, 0);
+        for (at = 0; buffer_next(p, n, &at, &r); k++)
+            fixture_check(&r, k, DOC);
+    }
+    assert_int_equal(k, end);
+}
+
 /* A segment's file, and whether it is gone. */
 static bool is_gone(void *path)
 {
@@ -384,15 +402,55 @@ static void test_an_old_segment_that_stays_takes_nothing_along(void **state)
     crash_start(killed);
     b = fixture_open(killed, 2 << 20, 8000);
     assert_int_equal(fixture_lines(b), 60);
-    c = buffer_frontier(b);
-    while ((n = buffer_read(b, &c, p, sizeof p, &lost, &need)) > 0) {
-        assert_int_equal(lost, 0);
-        for (at = 0; buffer_next(p, n, &at, &r); k++)
-            fixture_check(&r, k, DOC);
-    }
-    assert_int_equal(k, 60);
+    check_lines(b, k, 60);
     fixture_balanced(b);
     buffer_close(b);
+    fixture_done(dir);
+}
+
+/* The head of a segment that never got its name: the segment before it has grown since. Then its
+ * file is used for another head, and the power fails before that one is on the disk. */
+static void test_a_head_that_became_no_segment(void **state)
+{
+    char *dir = fixture_dir(), killed[256], work[256], cut[256];
+    struct buffer *b;
+    unsigned ends = 0;
+
+    (void)state;
+    snprintf(killed, sizeof killed, "%.200s-killed", dir);
+    snprintf(work, sizeof work, "%.200s-work", dir);
+    snprintf(cut, sizeof cut, "%.200s-cut", dir);
+    crash_start(dir);
+    b = fixture_open(dir, 2 << 20, 8000);
+    append_lines(b, 0, 2);
+    crash_fail(CRASH_RENAME, 1, EIO, true);
+    crash_fail(CRASH_OPEN, 1, EIO, true); /* and no new one for now */
+    append_lines(b, 2, 30);
+    append_lines(b, 30, 40);
+    buffer_owe_sync(b, true);
+    assert_true(fixture_wait(all_durable, b));
+    fixture_copy(dir, killed);
+    crash_no_faults();
+    buffer_close(b);
+    for (unsigned round = 0; round < 200; round++) {
+        fixture_copy(killed, work);
+        crash_start(work);
+        crash_seed(round + 1);
+        crash_stop_at(1 + round % 10, false, cut, CRASH_SOME_KEPT);
+        buffer_close(fixture_open(work, 2 << 20, 8000));
+        if (!crash_was_stopped())
+            continue;
+        ends++;
+        crash_start(cut);
+        b = fixture_open(cut, 2 << 20, 8000);
+        check_lines(b, 0, 40);
+        fixture_balanced(b);
+        buffer_close(b);
+        fixture_remove(cut);
+    }
+    assert_true(ends > 100);
+    fixture_remove(killed);
+    fixture_remove(work);
     fixture_done(dir);
 }
 
@@ -403,6 +461,7 @@ int main(void)
         cmocka_unit_test(test_cut_off_segments_beside_damage),
         cmocka_unit_test(test_a_log_without_its_beginning),
         cmocka_unit_test(test_an_old_segment_that_stays_takes_nothing_along),
+        cmocka_unit_test(test_a_head_that_became_no_segment),
     };
 
     log_init((enum log_level)(LOG_ERROR + 1), LOG_LOGFMT);
