@@ -178,16 +178,23 @@ static void take_mutation(struct filter *f, const struct logstash_value *v)
         refuse(f, v, "barge has nothing that stands for it");
 }
 
-/* Whether name, a or [a][b], is the field that the filter's condition asks for. */
+/* Whether name, a or [a][b], is the field there, as conditions write it. */
+static bool is_same_field(struct bytes name, struct bytes there)
+{
+    struct bytes inside;
+
+    if (!there.p || bytes_equal(name, there))
+        return there.p != NULL;
+    inside = bytes_of(there.p + 1, there.n - 2);
+    return bytes_equal(name, inside) && !memchr(inside.p, '[', inside.n);
+}
+
+/* Whether name is the field that the filter's condition asks for. */
 static bool is_asked_for(const struct filter *f, const struct logstash_value *name)
 {
-    for (size_t i = 0; i < MAX(f->w->n_inputs, 1u); i++) {
-        struct bytes there = f->states[i].there, inside = {there.p + 1, there.n - 2};
-
-        if (!there.p || (!bytes_equal(name->text, there) &&
-                         (!bytes_equal(name->text, inside) || memchr(inside.p, '[', inside.n))))
+    for (size_t i = 0; i < MAX(f->w->n_inputs, 1u); i++)
+        if (!is_same_field(name->text, f->states[i].there))
             return false;
-    }
     return true;
 }
 
