@@ -28,6 +28,7 @@ DEB_FUZZ  := clang libclang-rt-dev
 DEB_BENCH := valgrind python3
 DEB_NODES := maven default-jdk-headless unzip python3 python3-pytest python3-pytest-xdist openssl
 DEB_DOCKER := docker.io busybox-static python3 python3-pytest python3-yaml
+DEB_CONTAINERD := docker.io busybox-static python3 python3-pytest python3-grpcio
 DEB_SYSTEMD := $(DEB_DOCKER) debootstrap
 DEB_KUBERNETES := python3 python3-pip python3-pytest python3-yaml
 DEB_PACKAGE := debhelper dpkg-dev lintian
@@ -82,7 +83,7 @@ define install
     $$sudo apt-get -qq update && DEBIAN_FRONTEND=noninteractive $$sudo apt-get -qq install -y --no-install-recommends $$missing >/dev/null; fi
 endef
 
-.PHONY: deps deps-test deps-servers deps-lint deps-fuzz deps-bench deps-nodes deps-docker deps-systemd deps-kubernetes deps-deb
+.PHONY: deps deps-test deps-servers deps-lint deps-fuzz deps-bench deps-nodes deps-docker deps-containerd deps-systemd deps-kubernetes deps-deb
 deps: ## install what building needs (Debian packages)
 	$(call install,$(DEB_BUILD))
 deps-test: ## … and what the tests need
@@ -99,6 +100,8 @@ deps-nodes:
 	$(call install,$(DEB_BUILD) $(DEB_NODES))
 deps-docker:
 	$(call install,$(DEB_BUILD) $(DEB_DOCKER))
+deps-containerd:
+	$(call install,$(DEB_BUILD) $(DEB_CONTAINERD))
 deps-systemd:
 	$(call install,$(DEB_BUILD) $(DEB_SYSTEMD) $(DEB_PACKAGE))
 deps-kubernetes:
@@ -199,6 +202,12 @@ test-elasticsearch: deps-nodes ## the same program against real nodes (NODES=all
 test-docker: deps-docker ## … and a live Docker engine
 	@$(MAKE) --no-print-directory all
 	$(PYTEST) tests/real/test_docker.py tests/real/test_compose.py
+
+.PHONY: test-containerd
+test-containerd: ## … and a live containerd, driven as the kubelet does (skipped where it or its client cannot be installed)
+	@$(MAKE) --no-print-directory deps-containerd || true
+	@$(MAKE) --no-print-directory all
+	$(PYTEST) -rs tests/real/test_containerd.py
 
 .PHONY: test-kubernetes
 test-kubernetes: deps-kubernetes ## conf/kubernetes against the schemas of three versions (HELM=… renders the chart, too)

@@ -19,6 +19,21 @@ class Unavailable(Exception):
     """Why no engine can run here, for a skip by name."""
 
 
+def mounts_below(folder):
+    with open("/proc/self/mounts", encoding="utf-8") as f:
+        return [row.split()[1] for row in f if row.split()[1].startswith(folder + "/")]
+
+
+def remove(home):
+    """An engine's folder, with the mounts that it leaves when it is killed."""
+    for path in sorted(mounts_below(home), reverse=True):
+        subprocess.run(["umount", path], check=False, capture_output=True)
+    # Never through a mount: what lies behind it may be the host's.
+    left = mounts_below(home)
+    assert not left, f"still mounted, left alone: {left}"
+    shutil.rmtree(home, ignore_errors=True)
+
+
 class Engine:
     def __init__(self):
         if os.getuid() != 0:
@@ -106,14 +121,4 @@ class Engine:
             except subprocess.TimeoutExpired:
                 os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait()
-        # Mounts that an engine leaves when it is killed.
-        for path in sorted(self._mounts(), reverse=True):
-            subprocess.run(["umount", path], check=False, capture_output=True)
-        # Never through a mount: what lies behind it may be the host's.
-        left = self._mounts()
-        assert not left, f"still mounted, left alone: {left}"
-        shutil.rmtree(self.home, ignore_errors=True)
-
-    def _mounts(self):
-        with open("/proc/self/mounts", encoding="utf-8") as f:
-            return [row.split()[1] for row in f if row.split()[1].startswith(self.home + "/")]
+        remove(self.home)
