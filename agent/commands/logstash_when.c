@@ -117,8 +117,6 @@ static void regexp_wildcard(char to[WHEN_PATTERN], struct bytes r)
     size_t n = 0;
     bool begins = r.n && r.p[0] == '^', ends = r.n > 1 && r.p[r.n - 1] == '$';
 
-    if (ends && r.p[r.n - 2] == '\\')
-        ends = false; /* and a dollar sign is nothing in a name */
     if (!begins)
         to[n++] = '*';
     for (size_t i = begins; i < r.n - ends; i++) {

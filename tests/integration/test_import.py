@@ -4,6 +4,7 @@ logstash/NAME.conf (or the folder NAME) becomes logstash/NAME.yaml. Of a comment
 every word of the reason.
 """
 
+import json
 import os
 import re
 import subprocess
@@ -11,6 +12,7 @@ import subprocess
 import pytest
 
 import barge as program
+from expect import value_at
 from scripted_elastic import TestAuthority
 
 CASES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "logstash")
@@ -137,3 +139,37 @@ def test_no_text_of_a_pipeline_leaves_its_comment(tmp_path):
     path.write_bytes(done.stdout)
     assert done.returncode == 1 and b"level: debug" in done.stdout
     assert "level: info" in program.run("config", "-c", path).stdout
+
+
+LINE = {"level": "warn", "msg": "stock low", "requestId": "4bf9", "sku": "A-9", "qty": 3, "@timestamp": "2018-01-01T00:00:00Z",
+        "host": "its own", "err": {"message": "boom"}}
+DOCKER = {"version": "1.1", "host": "srv-04", "short_message": json.dumps(LINE), "timestamp": 1542963600.123, "level": 6,
+          "_command": "/bin/sh", "_container_id": "ab" * 32, "_container_name": "shop-orders-1", "_created": "2018-11-23T08:00:00Z",
+          "_image_id": "sha256:" + "cd" * 32, "_image_name": "shop/orders:1.4", "_tag": "abababababab", "_team": "stock"}
+# conf/MIGRATING.md, the table of a document: None where barge has nothing.
+DOCUMENT = {
+    "@timestamp": "2018-11-23T09:00:00.123Z", "app.@timestamp": "2018-01-01T00:00:00Z", "message": "stock low", "log.level": "warn",
+    "stream": "stdout", "http.request.id": "4bf9", "error.message": "boom", "service.name": "shop-orders", "sku": "A-9", "qty": 3,
+    "container.id": "ab" * 32, "container.name": "shop-orders-1", "container.image.name": "shop/orders:1.4",
+    "container.labels.team": "stock", "container.labels.tag": None, "host.name": "srv-04", "app.host": "its own", "type": "docker",
+    "@version": None, "version": None, "command": None, "created": None, "image_id": None, "source_host": None, "tags": None,
+    "level": None, "msg": None, "requestId": None,
+}
+
+
+def test_a_document_is_what_the_page_says(lab):
+    elastic, address = lab.elastic(), lab.gelf_address()
+    host = elastic.url.split("://")[1]
+    done = run("-", stdin=f'input {{ gelf {{ host => "127.0.0.1" port => {address[1]} type => "docker" }} }} filter {{ json {{ source => "message" }} }}'
+                          f'output {{ elasticsearch {{ hosts => ["{host}"] index => "microservices-%{{+YYYY.MM.dd}}" }} }}')
+    assert done.returncode == 0, done.stderr
+    barge = lab.barge({}, start=False)
+    with open(barge.config_path, "w", encoding="utf-8") as f:
+        f.write(done.stdout + f"data_dir: {barge.data_dir}\nstatus: {json.dumps(barge.config['status'])}\nsetup: false\n"
+                              "buffer: {min_free: 1MiB}\nenrich: {host: srv-04}\n")
+    barge.start()
+    lab.gelf_sender(address).send(DOCKER)
+    elastic.wait_for(1)
+    barge.wait_drained()
+    document = elastic.documents()[0]
+    assert {name: value_at(document, name) for name in DOCUMENT} == DOCUMENT

@@ -483,6 +483,11 @@ static const struct {
     {"grok{match=>{'message'=>'%{WORD}'}}", "-parsers:", 1}, /* captures nothing */
     {"grok{match=>{'message'=>'(%{WORD:a'}}", "-parsers:", 1},
     {"kv{}", "      parser: logfmt\n", 0},
+    {"if[container_name]=='aa'{grok{match=>{'message'=>'%{WORD:x}'}}}else{kv{}}",
+     "    - container: \"*\"\n      parser: logfmt\n", 0},
+    {"if[container_name]=='aa'{mutate{id=>'x'}}else{kv{}}", "-parsers:", 1},
+    {"if[container_name]=='aa'{kv{}}else{mutate{add_tag=>'x'}}", "-enrich:", 1},
+    {"kv{} grok{match=>{'message'=>'%{WORD:x}'}}", "-      parser: regex", 1},
     {"kv{source=>'args'}", "-parsers:", 1},
     {"date{match=>['timestamp','UNIX']}", "output:\n", 0},
     {"json{source=>'message'} date{match=>['timestamp','UNIX']}", "output:\n", 1},
