@@ -102,32 +102,31 @@ static char *address(struct work *w, const struct logstash_value *plugin, const 
     return to.p;
 }
 
-static bool listen_at(struct work *w, const struct logstash_value *plugin, const char *use,
-                      bool otherwise, const char *port, char **to)
+static bool listen_at(struct work *w, const struct logstash_value *plugin, bool wanted,
+                      const char *port, char **to)
 {
-    char *at;
+    char *at = wanted ? address(w, plugin, port) : NULL;
 
-    if (!work_on(plugin, use, otherwise))
-        return true;
-    if (*to) {
-        work_leave_out(w, PLACE, plugin->at,
-                       "gelf: barge has one address for UDP and one for TCP, and this is one more");
-        return false;
-    }
-    at = address(w, plugin, port);
-    plan_set(to, at);
+    if (at)
+        plan_set(to, at);
     free(at);
-    return *to != NULL;
+    return !wanted || *to;
 }
 
 static void take_gelf(struct work *w, const struct logstash_value *plugin)
 {
     static const char *const known[] = {"host",    "port",    "port_udp", "port_tcp",
                                         "use_udp", "use_tcp", NULL};
+    bool udp = work_on(plugin, "use_udp", true), tcp = work_on(plugin, "use_tcp", false);
     struct work_input *in;
 
-    if (!listen_at(w, plugin, "use_udp", true, "port_udp", &w->plan.udp) ||
-        !listen_at(w, plugin, "use_tcp", false, "port_tcp", &w->plan.tcp))
+    if ((udp && w->plan.udp) || (tcp && w->plan.tcp)) {
+        work_leave_out(w, PLACE, plugin->at,
+                       "gelf: barge has one address for UDP and one for TCP, and this is one more");
+        return;
+    }
+    if (!listen_at(w, plugin, udp, "port_udp", &w->plan.udp) ||
+        !listen_at(w, plugin, tcp, "port_tcp", &w->plan.tcp))
         return;
     in = new_input(w, plugin);
     in->gelf = in->when.containers = true;

@@ -291,10 +291,11 @@ static void write_files(const struct plan *p, struct strbuf *to)
 static void write_inputs(const struct plan *p, struct strbuf *to)
 {
     if (p->inputs) {
-        strbuf_add_str(to, "inputs:\n"
-                           "  docker: off      # take this line out to have all containers read, "
-                           "whatever driver they log by\n"
-                           "  kubernetes: off\n");
+        strbuf_add_str(to,
+                       "inputs:\n"
+                       "  docker: off      # without this line, what containers log by Docker's "
+                       "json-file driver is read, too\n"
+                       "  kubernetes: off\n");
         write_files(p, to);
         strbuf_add_str(to, p->udp || p->tcp ? "  gelf:\n" : "  gelf: off\n");
         if (p->udp || p->tcp) {

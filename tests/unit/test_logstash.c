@@ -500,6 +500,8 @@ static const struct {
     {"input gelf{host=>'::1' port=>12}", "    udp: \"[::1]:12\"\n", 0},
     {"input gelf{codec=>plain{charset=>'UTF-8'}}", "    udp: 0.0.0.0:12201\n", 0},
     {"input gelf{codec=>plain{charset=>'CP1252'}}", "    udp: 0.0.0.0:12201\n", 1},
+    {"input gelf{use_udp=>false use_tcp=>true}gelf{port=>1}", "    udp: 0.0.0.0:1\n", 0},
+    {"input gelf{use_udp=>false use_tcp=>true}gelf{port=>1 use_tcp=>true}", "    udp: \"\"\n", 1},
     {"input gelf{port=>99999}", "-  gelf:", 1},
     {"input gelf{use_udp=>false use_tcp=>true}", "    tcp: 0.0.0.0:12201\n", 0},
     {"input file{path=>'/a/**/b.log'}", "-  files:", 1},
