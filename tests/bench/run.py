@@ -1,6 +1,6 @@
 """make bench: the reference load through barge to a counting sink on loopback, beside what its peers took for the same.
 
-    run.py [--build BUILD] [--lines N] all|load|instructions|redaction|multiline|gelf|idle
+    run.py [--build BUILD] [--lines N] all|load|instructions|redaction|multiline|pods|gelf|idle
 """
 
 import argparse
@@ -178,6 +178,20 @@ class Bench:
             os.rename(log + ".making", log)
         return folder, os.path.getsize(log)
 
+    def pods_load(self, lines):
+        """The same lines as a CRI runtime writes them: the folder of pods."""
+        folder = os.path.join(self.build, "bench", f"pods-{lines}")
+        log = os.path.join(folder, "shop_orders-7d9f8b6c5d-x2x9k_3f1c9a52-7a0e-4b59-9f0d-5d0c1e6b8a11", "orders", "0.log")
+        if not os.path.exists(log):
+            os.makedirs(os.path.dirname(log), exist_ok=True)
+            source, _ = self.load(lines)
+            with open(os.path.join(source, "b" * 64, "b" * 64 + "-json.log"), encoding="utf-8") as f, open(log + ".making", "w", encoding="utf-8") as to:
+                for line in f:
+                    entry = json.loads(line)
+                    to.write(f"{entry['time']} {entry['stream']} F {entry['log']}")
+            os.rename(log + ".making", log)
+        return folder
+
     def ship(self, lines, compression, wrapper=(), seconds=600, more=None):
         """One shipment from start to last document: (bytes of log, seconds, CPU seconds, peak RSS in MB)."""
         folder, size = self.load(lines)
@@ -235,6 +249,10 @@ class Bench:
     def multiline(self):
         """What it costs to look for stack traces in the reference load, which has none."""
         self.instructions(", parser: multiline", {"parsers": [{"container": "*", "parser": "multiline"}]})
+
+    def pods(self):
+        few, many = (self.callgrind(n, {"inputs": {"docker": "off", "kubernetes": {"pods": self.pods_load(n)}, "gelf": "off"}}) for n in CALLGRIND_LINES)
+        print(f"instructions per event in user space, of a pod: {(many - few) / (CALLGRIND_LINES[1] - CALLGRIND_LINES[0]):,.0f}", flush=True)
 
     def gelf(self):
         count = GELF_RATE * GELF_SECONDS
@@ -305,7 +323,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", default="build")
     parser.add_argument("--lines", type=int, default=LINES)
-    parser.add_argument("what", choices=["all", "load", "instructions", "redaction", "multiline", "gelf", "idle"])
+    parser.add_argument("what", choices=["all", "load", "instructions", "redaction", "multiline", "pods", "gelf", "idle"])
     a = parser.parse_args()
     bench = Bench(a.build, a.lines)
     if a.what in ("all", "load"):
@@ -317,6 +335,8 @@ def main():
         bench.redaction()
     if a.what in ("all", "multiline"):
         bench.multiline()
+    if a.what in ("all", "pods"):
+        bench.pods()
     if a.what in ("all", "gelf") and os.path.exists(os.path.join(bench.build, "bench", "gelf-send")):
         bench.gelf()
     if a.what in ("all", "idle"):

@@ -100,12 +100,36 @@ static void test_cut_off_anywhere(void **state)
     }
 }
 
+/* Every byte in every place of an instant. */
+static void test_each_place_of_the_time(void **state)
+{
+    static const char good[] = "2026-11-23T19:15:44.123456789Z stdout F x";
+    char line[sizeof good];
+
+    (void)state;
+    for (size_t place = 0; place < 29; place++) {
+        for (int c = 0; c < 256; c++) {
+            bool digit = c >= '0' && c <= '9';
+            bool wanted = good[place] >= '0' && good[place] <= '9' ? digit : c == good[place];
+            struct cri_line l;
+
+            memcpy(line, good, sizeof good);
+            line[place] = (char)c;
+            if (place == 19 && c == 'Z') /* the fraction is then no stream's name */
+                wanted = false;
+            if (cri_line_parse(bytes_of(line, sizeof good - 1), &l) != wanted)
+                fail_msg("place %zu, byte %d", place, c);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_entries),
         cmocka_unit_test(test_others),
         cmocka_unit_test(test_cut_off_anywhere),
+        cmocka_unit_test(test_each_place_of_the_time),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
