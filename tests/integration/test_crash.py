@@ -78,6 +78,43 @@ def test_what_the_first_life_accepted_survives_the_power_cut(lab, first, kept):
     assert elastic.documents()[0]["message"] == "accepted"
 
 
+# ---- events of several lines ----
+
+SLOW = [b"# User@Host: shop[shop] @ localhost []", b"# Query_time: 1.500000  Lock_time: 0.000100  Rows_sent: 1  Rows_examined: 7",
+        b"SET timestamp=1700000000;"]
+
+
+@pytest.mark.parametrize("of", ["container", "text file"])
+def test_what_silence_ended_and_was_sent_survives_the_power_cut(lab, of):
+    """An end that the lines do not tell is on the disk before it is sent: else what follows would be sent with what was sent already."""
+    elastic, docker, disk = lab.elastic(), lab.docker(), Disk(lab.folder)
+    if of == "container":
+        write = docker.container("api-1").write
+        barge = on_disk(lab, disk, elastic, docker, parsers=[{"container": "api-*", "parser": "multiline"}])
+        lines = [b"first", b"second", b"\tat a.B.c(D.java:1)"], [b"\tat a.B.d(D.java:2)"]
+        messages = ["first", "second", "\tat a.B.d(D.java:2)"]
+    else:
+        path = os.path.join(lab.folder, "slow.log")
+
+        def write(text):
+            with open(path, "ab") as f:
+                f.write(text)
+
+        barge = on_disk(lab, disk, elastic, inputs={"files": [{"paths": [path], "parser": "mysql"}]})
+        lines = [*SLOW, b"SELECT 1;", *SLOW, b"SELECT 2"], [b"  FROM orders;"]
+        messages = ["SELECT 1;", "SELECT 2", "  FROM orders;"]
+    start_with(barge, disk, "").wait_ready()
+    write(b"".join(line + b"\n" for line in lines[0]))
+    elastic.wait_for(2)
+    barge.kill9()
+    disk.cut(random.Random(1), "nothing")
+    write(b"".join(line + b"\n" for line in lines[1]))
+    start_with(barge, disk, "").wait_ready()
+    elastic.wait_for(3)
+    barge.wait_drained()
+    assert sorted(d["message"] for d in elastic.documents()) == sorted(messages)
+
+
 # ---- dead letters ----
 
 def refuse(item):
