@@ -111,8 +111,8 @@ def test_every_setting_is_described(tmp_path):
 
 def test_one_version_everywhere():
     version = said("version").split()[1]
-    for path, pattern in (("debian/changelog", r"^barge \((\S+)\) "), ("kubernetes/chart/Chart.yaml", r"^(?:version|appVersion): (\S+)$"),
+    for path, pattern in (("debian/changelog", r"\Abarge \((\S+)\) "), ("kubernetes/chart/Chart.yaml", r"^(?:version|appVersion): (\S+)$"),
                           ("kubernetes/chart/values.yaml", r"^image: barge:(\S+)$"), ("kubernetes/daemonset.yaml", r"^ +image: barge:(\S+)$")):
         with open(os.path.join(TOP, "conf", path), encoding="utf-8") as f:
             found = re.findall(pattern, f.read(), re.M)
-        assert found and set(found[:2]) == {version}, path
+        assert found and set(found) == {version}, path
