@@ -270,7 +270,7 @@ bench-gelf: deps-bench ## GELF datagrams per second and their drops
 	$(PYTHON) -B tests/bench/run.py --build $(BUILD) gelf
 
 .PHONY: herd
-herd: deps-bench ## 200 agents come back to one node after an outage: what it rejects, how long it takes (HERD_ARGS=…; four minutes)
+herd: deps ## 200 agents come back to one node after an outage: what it rejects, how long it takes (HERD_ARGS=…; four minutes)
 	@$(MAKE) --no-print-directory all $(BENCH_BINS)
 	$(PYTHON) -B tests/bench/herd.py --build $(BUILD) $(HERD_ARGS)
 

@@ -1,12 +1,14 @@
 """make herd: many agents, each with the backlog of an outage, come back to one node with a fixed capacity.
 
-    herd.py [--build BUILD] [--agents N] [--lines N] [--rate DOCUMENTS_PER_SECOND] [--queue BYTES] [--outage SECONDS] [--keep-folder]
+    herd.py [--build BUILD] [--short] [--agents N] [--lines N] [--rate DOCUMENTS_PER_SECOND] [--queue BYTES] [--outage SECONDS] [--keep-folder]
 
 The node (tests/bench/sink.c) works at requests one after the other and rejects with 429 what does not fit in its queue, as a node does
 whose indexing pressure is too high. It is there, takes the first lines of each agent, goes away, and comes back when everybody has read
 all of theirs. Printed: the share of requests that were rejected, the time until the backlog is gone beside the ideal one (all documents
 at the node's rate), and how the agents fared among each other. Ends with 1 when the goals are missed: under 5 % rejected, at most 1.2
 times the ideal, no agent that waits for its first answer much longer than the longest pause of its circuit breaker, every record once.
+--short: twenty agents for some seconds. That is too short for the shares and times of the goals, so it fails only for what a machine
+that is busy with other things cannot bring about: records lost or twice, or more than a fifth of the requests rejected.
 """
 
 import argparse
@@ -26,6 +28,8 @@ from run import Agent, Sink, wait_for  # noqa: E402
 
 FIRST_LINES = 50
 GOAL_REJECTED, GOAL_TIME, GOAL_FIRST_S = 0.05, 1.2, 35
+SHORT = {"agents": 20, "lines": 1500, "rate": 6000, "queue": 1_500_000, "outage": 3.0}
+SHORT_REJECTED = 0.2
 
 
 class Member:
@@ -109,6 +113,8 @@ class Herd:
               f"(goal: all within {GOAL_FIRST_S} s)")
         print(f"last answer to an agent after {last[0]:.1f} to {last[-1]:.1f} s, median {statistics.median(last):.1f} s")
         print(f"records: {documents:,} once, {stats['repeated']} twice")
+        if self.arguments.short:
+            return rejected < SHORT_REJECTED and stats["repeated"] == 0
         return (rejected < GOAL_REJECTED and took <= GOAL_TIME * ideal and first[-1] <= GOAL_FIRST_S and stats["repeated"] == 0)
 
     def disperse(self):
@@ -122,6 +128,7 @@ class Herd:
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default="build")
+    parser.add_argument("--short", action="store_true")
     parser.add_argument("--agents", type=int, default=200)
     parser.add_argument("--lines", type=int, default=5000, help="of each agent")
     parser.add_argument("--rate", type=int, default=20000)
@@ -129,6 +136,8 @@ def main():
     parser.add_argument("--outage", type=float, default=90.0)
     parser.add_argument("--keep-folder", action="store_true")
     arguments = parser.parse_args()
+    if arguments.short:
+        vars(arguments).update(SHORT)
     with open("/proc/sys/fs/inotify/max_user_instances", encoding="ascii") as f:
         if int(f.read()) < 2 * arguments.agents + 20:
             print("fs.inotify.max_user_instances is too small for so many agents under one user: some of them poll")
