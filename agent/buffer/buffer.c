@@ -314,7 +314,7 @@ static void adopt_spare(struct buffer *b)
     /* After a crash it may hold the head of what was to become a segment, or did: its new name may
      * be there beside the old one. A file gets one head in its life: cut and written anew, after a
      * loss of power it might hold the old one under the new one's name. */
-    if (st.st_nlink > 1 || st.st_size > 0) {
+    if (st.st_size > 0) {
         io_close(fd);
         io_unlink(b->dir, BUFFER_SPARE_NAME);
         return;
