@@ -620,8 +620,7 @@ static void take_other(struct filter *f)
     } hints[] = {
         {"drop", "barge keeps every record; whole containers are left out by "
                  "inputs.docker.exclude"},
-        {"multiline", "lines of containers are put together by {container: \"*\", "
-                      "parser: multiline}"},
+        {"multiline", "lines are put together by `parser: multiline`, of containers and of files"},
         {"anonymize", "see `redact`, action: hash"},
         {"fingerprint", "barge gives each document an _id of its own; for pseudonyms see `redact`"},
     };

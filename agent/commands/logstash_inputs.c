@@ -56,8 +56,8 @@ static void take_codec(struct work *w, const char *plugin, const struct logstash
     if (v->kind == LOGSTASH_PLUGIN || v->kind <= LOGSTASH_BAREWORD) {
         if (bytes_is(v->text, "multiline")) {
             refuse(w, plugin, v,
-                   "lines of a file are not put together; of containers they are, by "
-                   "{container: \"*\", parser: multiline}");
+                   "lines are put together by parser: multiline, which knows stack traces; start: "
+                   "'^\\d{4}-' says which lines begin a record (negate => true, what => previous)");
             return;
         }
         if (bytes_is(v->text, "json") || bytes_is(v->text, "json_lines"))
