@@ -7,6 +7,8 @@
 #include "agent/base/io.h"
 #include "agent/base/strbuf.h"
 #include "agent/config/config_node.h"
+#include "agent/config/config_store.h"
+#include "agent/config/config_suggest.h"
 #include "agent/config/config_table.h"
 #include "agent/config/config_value.h"
 
@@ -55,11 +57,6 @@ struct slot {
     const char *path;
 };
 
-static void *member(const void *base, const struct setting *s)
-{
-    return (char *)(uintptr_t)base + s->at;
-}
-
 static struct place *place_of(struct loaded *l, const struct setting *s)
 {
     return &l->places[s - config_table];
@@ -69,363 +66,6 @@ static void note_item_place(struct loaded *l, const char *path, struct place at)
 {
     l->item_places = base_realloc(l->item_places, (l->n_item_places + 1) * sizeof *l->item_places);
     l->item_places[l->n_item_places++] = (struct item_place){base_strdup(path), at};
-}
-
-/* ---- storing ---- */
-
-static void set_string(char **to, const char *text)
-{
-    char *copy = base_strdup(text);
-
-    free(*to);
-    *to = copy;
-}
-
-static int check_range(const struct setting *s, uint64_t v, void (*add)(struct strbuf *, uint64_t),
-                       struct error *why)
-{
-    struct strbuf limit = {0};
-    int rc = 0;
-
-    if (v < s->min) {
-        add(&limit, s->min);
-        rc = error_set(why, "it must be at least %s", limit.p);
-    } else if (s->max && v > s->max) {
-        add(&limit, s->max);
-        rc = error_set(why, "it must be at most %s", limit.p);
-    }
-    strbuf_fini(&limit);
-    return rc;
-}
-
-static void add_count(struct strbuf *to, uint64_t v)
-{
-    strbuf_printf(to, "%llu", (unsigned long long)v);
-}
-
-/* to: a text, and the milliseconds behind it. */
-static int set_start(char **to, const char *text, struct error *why)
-{
-    uint64_t *ms = (uint64_t *)(void *)(to + 1);
-
-    if (strcmp(text, "beginning") == 0)
-        *ms = 0;
-    else if (strcmp(text, "end") == 0)
-        *ms = UINT64_MAX;
-    else if (config_value_duration(text, ms, why) < 0 || *ms == 0)
-        return error_set(why, "\"%.60s\" is neither beginning, nor end, nor a duration like 24h",
-                         text);
-    set_string(to, text);
-    return 0;
-}
-
-static int set_sync(struct buffer_settings *b, const struct setting *s, const char *text,
-                    struct error *why)
-{
-    bool on;
-
-    if (config_value_bool(text, &on, why) == 0 && !on) {
-        b->sync_off = true;
-        b->sync_ms = 0;
-        return 0;
-    }
-    b->sync_off = false;
-    if (config_value_duration(text, &b->sync_ms, why) < 0)
-        return error_set(why, "\"%.60s\" is neither a duration like 200ms, nor 0, nor off", text);
-    return check_range(s, b->sync_ms, config_value_add_duration, why);
-}
-
-static int set_min_free(struct buffer_settings *b, const char *text, struct error *why)
-{
-    b->min_free_bytes = 0;
-    b->min_free_share = 0;
-    if (config_value_share(text, &b->min_free_share, why) == 0)
-        return 0;
-    if (config_value_size(text, &b->min_free_bytes, why) < 0)
-        return error_set(why, "\"%.60s\" is neither a share like 10%% nor a size like 2GiB", text);
-    return 0;
-}
-
-static int set_choice(void *to, const struct setting *s, const char *text, struct error *why)
-{
-    struct strbuf all = {0};
-    int rc = 0;
-
-    for (unsigned i = 0; s->choices[i]; i++) {
-        if (strcmp(text, s->choices[i]) != 0)
-            continue;
-        if (s->width == sizeof(bool))
-            *(bool *)to = i;
-        else
-            *(unsigned *)to = i;
-        return 0;
-    }
-    for (unsigned i = 0; s->choices[i]; i++)
-        strbuf_printf(&all, "%s%s", i ? ", " : "", s->choices[i]);
-    rc = error_set(why, "\"%.60s\" is none of %s", text, all.p);
-    strbuf_fini(&all);
-    return rc;
-}
-
-/* Makes one text the value of a setting of the struct base. -1 with *why; the setting then has its
- * former or a senseless value, but one that can be freed. */
-static int set_scalar(void *base, const struct setting *s, const char *text, struct error *why)
-{
-    void *to = s->at == SETTING_NOWHERE ? NULL : member(base, s);
-    struct config *c = base; /* of the types that only the table has */
-
-    if (s->check && s->check(text, why) < 0)
-        return -1;
-    switch (s->type) {
-    case SET_STRING:
-    case SET_FILE:
-    case SET_MASKED:
-        if (to)
-            set_string(to, text);
-        return 0;
-    case SET_SIZE:
-        if (config_value_size(text, to, why) < 0)
-            return -1;
-        return check_range(s, *(uint64_t *)to, config_value_add_size, why);
-    case SET_DURATION:
-        if (config_value_duration(text, to, why) < 0)
-            return -1;
-        return check_range(s, *(uint64_t *)to, config_value_add_duration, why);
-    case SET_COUNT:
-        if (config_value_count(text, to, why) < 0)
-            return -1;
-        return check_range(s, *(uint64_t *)to, add_count, why);
-    case SET_SHARE:
-        return config_value_share(text, to, why);
-    case SET_BOOL:
-        return config_value_bool(text, to, why);
-    case SET_CHOICE:
-        return set_choice(to, s, text, why);
-    case SET_START:
-        return set_start(to, text, why);
-    case SET_SYNC:
-        return set_sync(&c->buffer, s, text, why);
-    case SET_MIN_FREE:
-        return set_min_free(&c->buffer, text, why);
-    case SET_SWITCH:
-        return to ? config_value_bool(text, to, why) : 0;
-    case SET_LIST:
-    case SET_MASKED_LIST:
-    case SET_JSON_MAP:
-    case SET_TEXT_MAP:
-    case SET_ITEMS:
-    case SET_ANY:
-        break;
-    }
-    ASSERT(false); /* settings of these types are no scalars */
-    return -1;
-}
-
-static void list_free(char **list)
-{
-    for (size_t i = 0; list && list[i]; i++)
-        free(list[i]);
-    free(list);
-}
-
-static void pairs_free(struct field_pair *pairs)
-{
-    for (size_t i = 0; pairs && pairs[i].name; i++) {
-        free(pairs[i].name);
-        free(pairs[i].value);
-    }
-    free(pairs);
-}
-
-static bool is_list(const struct setting *s)
-{
-    return s->type == SET_LIST || s->type == SET_MASKED_LIST;
-}
-
-static bool is_map(const struct setting *s)
-{
-    return s->type == SET_JSON_MAP || s->type == SET_TEXT_MAP;
-}
-
-static void set_default(void *base, const struct setting *s)
-{
-    struct error why;
-
-    if (s->at == SETTING_NOWHERE)
-        return;
-    if (is_map(s)) {
-        *(struct field_pair **)member(base, s) = base_calloc(1, sizeof(struct field_pair));
-    } else if (s->type == SET_ITEMS) {
-        *(void ***)member(base, s) = base_calloc(1, sizeof(void *));
-    } else if (is_list(s)) {
-        char **list = base_calloc(2, sizeof *list);
-
-        if (s->text && *s->text)
-            list[0] = base_strdup(s->text);
-        *(char ***)member(base, s) = list;
-    } else if (!s->text) {
-        set_string(member(base, s), "");
-    } else {
-        int rc = set_scalar(base, s, s->text, &why);
-
-        ASSERT(rc == 0);
-    }
-}
-
-static void set_defaults(void *base, const struct setting *table, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        set_default(base, &table[i]);
-}
-
-static void items_free(const struct setting_items *items, void **list);
-
-static void free_values(void *base, const struct setting *table, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        const struct setting *s = &table[i];
-
-        if (s->at == SETTING_NOWHERE)
-            continue;
-        if (is_map(s))
-            pairs_free(*(struct field_pair **)member(base, s));
-        else if (is_list(s))
-            list_free(*(char ***)member(base, s));
-        else if (s->type == SET_ITEMS)
-            items_free(s->items, *(void ***)member(base, s));
-        else if (s->type == SET_STRING || s->type == SET_FILE || s->type == SET_MASKED ||
-                 s->type == SET_START)
-            free(*(char **)member(base, s));
-    }
-}
-
-static void items_free(const struct setting_items *items, void **list)
-{
-    for (size_t i = 0; list[i]; i++) {
-        free_values(list[i], items->keys, items->n_keys);
-        free(list[i]);
-    }
-    free(list);
-}
-
-void config_free(struct config *c)
-{
-    struct loaded *l;
-
-    if (!c)
-        return;
-    l = loaded_of(c);
-    free_values(c, config_table, config_table_size);
-    for (size_t i = 0; i < l->n_item_places; i++)
-        free(l->item_places[i].path);
-    free(l->item_places);
-    free(l->places);
-    free(l);
-}
-
-/* ---- suggestions ---- */
-
-static char folded(char c)
-{
-    return c == '-' ? '_' : (char)tolower((unsigned char)c);
-}
-
-/* Levenshtein's distance, blind to case and to - for _. Long words are no misspellings of ours. */
-static size_t distance(const char *a, const char *b)
-{
-    size_t row[64], n = strlen(b);
-
-    if (n >= ARRAY_LEN(row) || strlen(a) >= ARRAY_LEN(row))
-        return SIZE_MAX;
-    for (size_t j = 0; j <= n; j++)
-        row[j] = j;
-    for (size_t i = 0; a[i]; i++) {
-        size_t diagonal = row[0];
-
-        row[0] = i + 1;
-        for (size_t j = 0; j < n; j++) {
-            size_t replace = diagonal + (folded(a[i]) != folded(b[j]));
-
-            diagonal = row[j + 1];
-            row[j + 1] = MIN(replace, MIN(row[j], diagonal) + 1);
-        }
-    }
-    return row[n];
-}
-
-/* The part of the i-th setting's path that stands directly below prefix ("" or "buffer."), into
- * name. */
-static bool child_name(size_t i, const char *prefix, char name[PATH_BYTES])
-{
-    const char *path = config_table[i].path;
-    size_t n = strlen(prefix);
-
-    if (strncmp(path, prefix, n) != 0 || !path[n])
-        return false;
-    snprintf(name, PATH_BYTES, "%.*s", (int)strcspn(path + n, "."), path + n);
-    return true;
-}
-
-static void add_valid_names(struct strbuf *to, const char *prefix)
-{
-    char name[PATH_BYTES], last[PATH_BYTES] = "";
-
-    for (size_t i = 0; i < config_table_size; i++) {
-        if (!child_name(i, prefix, name) || strcmp(name, last) == 0)
-            continue;
-        strbuf_printf(to, "%s%s", *last ? ", " : "", name);
-        memcpy(last, name, sizeof last);
-    }
-}
-
-/* Where in the table a key of this name would be right: its path, "" when nowhere. */
-static const char *elsewhere(const char *key)
-{
-    size_t best_distance = strlen(key) > 4 ? 2 : 1;
-    const char *best = "";
-
-    for (size_t i = 0; i < config_table_size; i++) {
-        const char *path = config_table[i].path, *dot = strrchr(path, '.');
-        size_t d = distance(key, dot ? dot + 1 : path);
-
-        if (d < best_distance) {
-            best_distance = d;
-            best = path;
-        }
-    }
-    return best;
-}
-
-static void add_unknown(struct load *l, const struct config_node *n, const char *prefix)
-{
-    char name[PATH_BYTES], best[PATH_BYTES] = "", whole[PATH_BYTES];
-    size_t best_distance = SIZE_MAX, enough = MAX(2u, strlen(n->key) / 3);
-    const char *other = elsewhere(n->key);
-    struct strbuf hint = {0};
-
-    for (size_t i = 0; i < config_table_size; i++) {
-        size_t d = child_name(i, prefix, name) ? distance(n->key, name) : SIZE_MAX;
-
-        if (d < best_distance) {
-            best_distance = d;
-            memcpy(best, name, sizeof best);
-        }
-    }
-    snprintf(whole, sizeof whole, "%s%s", prefix, n->key);
-    if (strchr(n->key, '.') && config_table_find(whole))
-        strbuf_printf(&hint, "%s is written as keys within keys", whole);
-    else if (best_distance <= enough && best_distance < strlen(n->key))
-        strbuf_printf(&hint, "did you mean %s?", best);
-    else if (*other)
-        strbuf_printf(&hint, "it belongs elsewhere: %s", other);
-    else {
-        strbuf_add_str(&hint, "there are ");
-        add_valid_names(&hint, prefix);
-    }
-    config_problem_add(l->problems, n->key_line, n->key_column, "unknown key %.60s%s%.*s; %s",
-                       n->key, *prefix ? " in " : "", (int)(*prefix ? strlen(prefix) - 1 : 0),
-                       prefix, hint.p);
-    strbuf_fini(&hint);
 }
 
 /* ---- values ---- */
@@ -446,7 +86,7 @@ static void add_wrong(struct load *l, const struct config_node *n, const char *p
 static void set_list(struct load *l, const struct slot *slot, const struct config_node *n)
 {
     const struct setting *s = slot->s;
-    char ***to = s->at == SETTING_NOWHERE ? NULL : member(slot->base, s), **list;
+    char ***to = s->at == SETTING_NOWHERE ? NULL : config_store_member(slot->base, s), **list;
     size_t count = 0, before = l->problems->n;
 
     if (n->kind != NODE_LIST) {
@@ -468,10 +108,10 @@ static void set_list(struct load *l, const struct slot *slot, const struct confi
             list[count++] = base_strdup(e->text);
     }
     if (!to || l->problems->n > before) {
-        list_free(list);
+        config_store_free_list(list);
         return;
     }
-    list_free(*to);
+    config_store_free_list(*to);
     *to = list;
 }
 
@@ -583,7 +223,7 @@ static void add_pairs(struct load *l, const struct slot *slot, const struct conf
 
 static void set_map(struct load *l, const struct slot *slot, const struct config_node *n)
 {
-    struct field_pair **to = member(slot->base, slot->s);
+    struct field_pair **to = config_store_member(slot->base, slot->s);
     struct pairs pairs = {0};
 
     if (n->kind != NODE_MAP) {
@@ -592,7 +232,7 @@ static void set_map(struct load *l, const struct slot *slot, const struct config
     }
     add_pairs(l, slot, n, "", &pairs);
     if (pairs.list) {
-        pairs_free(*to);
+        config_store_free_pairs(*to);
         *to = pairs.list;
     }
 }
@@ -604,15 +244,15 @@ static void set_value(struct load *l, const struct slot *slot, const struct conf
     const struct setting *s = slot->s;
     struct error why;
 
-    if (is_list(s)) {
+    if (config_store_is_list(s)) {
         set_list(l, slot, n);
-    } else if (is_map(s)) {
+    } else if (config_store_is_map(s)) {
         set_map(l, slot, n);
     } else if (s->type == SET_ITEMS) {
         set_items(l, slot, n);
     } else if (n->kind != NODE_SCALAR) {
         add_wrong(l, n, slot->path, "one value is needed here, not a list and not keys");
-    } else if (set_scalar(slot->base, s, n->text, &why) < 0) {
+    } else if (config_store_scalar(slot->base, s, n->text, &why) < 0) {
         add_wrong(l, n, slot->path, why.text);
     }
 }
@@ -637,23 +277,9 @@ static const struct setting *find_key(const struct setting_items *items, const c
 static void add_unknown_key(struct load *l, const struct setting_items *items,
                             const struct config_node *e, const char *path)
 {
-    size_t best_distance = SIZE_MAX, enough = MAX(2u, strlen(e->key) / 3);
-    const char *best = "";
     struct strbuf hint = {0};
 
-    for (size_t i = 0; i < items->n_keys; i++) {
-        size_t d = distance(e->key, items->keys[i].path);
-
-        if (d < best_distance) {
-            best_distance = d;
-            best = items->keys[i].path;
-        }
-    }
-    if (best_distance <= enough && best_distance < strlen(e->key))
-        strbuf_printf(&hint, "did you mean %s?", best);
-    else
-        for (size_t i = 0; i < items->n_keys; i++)
-            strbuf_printf(&hint, "%s%s", i ? ", " : "there are ", items->keys[i].path);
+    config_suggest_key(&hint, e->key, items);
     config_problem_add(l->problems, e->key_line, e->key_column, "unknown key %.60s in %s; %s",
                        e->key, path, hint.p);
     strbuf_fini(&hint);
@@ -701,7 +327,7 @@ static void *read_item(struct load *l, const struct setting_items *items,
     struct error why;
 
     note_item_place(l->to, path, (struct place){n->line, n->column});
-    set_defaults(p, items->keys, items->n_keys);
+    config_store_defaults(p, items->keys, items->n_keys);
     item = (struct setting_item){p, read_keys(l, items, p, n, path)};
     if (l->problems->n > before || !items->check || items->check(&item, &key, &why) == 0)
         return p;
@@ -720,7 +346,7 @@ static void *read_item(struct load *l, const struct setting_items *items,
 static void set_items(struct load *l, const struct slot *slot, const struct config_node *n)
 {
     const struct setting_items *items = slot->s->items;
-    void ***to = member(slot->base, slot->s);
+    void ***to = config_store_member(slot->base, slot->s);
     size_t count = 0, i = 0;
 
     if (n->kind != NODE_LIST) {
@@ -729,7 +355,7 @@ static void set_items(struct load *l, const struct slot *slot, const struct conf
     }
     for (const struct config_node *e = n->child; e; e = e->next)
         count++;
-    items_free(items, *to);
+    config_store_free_items(items, *to);
     *to = base_calloc(count + 1, sizeof **to);
     count = 0;
     for (const struct config_node *e = n->child; e; e = e->next, i++) {
@@ -744,6 +370,17 @@ static void set_items(struct load *l, const struct slot *slot, const struct conf
 }
 
 /* ---- sections ---- */
+
+static void add_unknown(struct load *l, const struct config_node *n, const char *prefix)
+{
+    struct strbuf hint = {0};
+
+    config_suggest_setting(&hint, n->key, prefix);
+    config_problem_add(l->problems, n->key_line, n->key_column, "unknown key %.60s%s%.*s; %s",
+                       n->key, *prefix ? " in " : "", (int)(*prefix ? strlen(prefix) - 1 : 0),
+                       prefix, hint.p);
+    strbuf_fini(&hint);
+}
 
 /* A section that is given as one word: `docker: off`. */
 static void set_switch(struct load *l, const struct setting *s, const struct config_node *n)
@@ -761,8 +398,8 @@ static void set_switch(struct load *l, const struct setting *s, const struct con
     }
     /* GELF has no switch of its own: it is off when both addresses are. */
     if (!on && s->at == SETTING_NOWHERE) {
-        set_string(&l->to->config.gelf.udp, "");
-        set_string(&l->to->config.gelf.tcp, "");
+        config_store_string(&l->to->config.gelf.udp, "");
+        config_store_string(&l->to->config.gelf.tcp, "");
     }
 }
 
@@ -899,6 +536,21 @@ static void choose_output(struct load *l, const struct config_node *root)
 
 /* ---- the way in ---- */
 
+void config_free(struct config *c)
+{
+    struct loaded *l;
+
+    if (!c)
+        return;
+    l = loaded_of(c);
+    config_store_free(c, config_table, config_table_size);
+    for (size_t i = 0; i < l->n_item_places; i++)
+        free(l->item_places[i].path);
+    free(l->item_places);
+    free(l->places);
+    free(l);
+}
+
 static int by_place(const void *a, const void *b)
 {
     const struct config_problem *p = a, *q = b;
@@ -915,7 +567,7 @@ struct config *config_parse(struct bytes yaml, struct config_problems *problems)
 
     *problems = (struct config_problems){0};
     l.to->places = base_calloc(config_table_size, sizeof *l.to->places);
-    set_defaults(&l.to->config, config_table, config_table_size);
+    config_store_defaults(&l.to->config, config_table, config_table_size);
     root = config_node_parse(yaml, problems);
     if (root && root->kind == NODE_MAP) {
         read_section(&l, root, "");
@@ -999,7 +651,7 @@ static struct place item_place(const struct loaded *l, const char *path)
 static void check_item_files(const struct loaded *l, const struct setting *s,
                              struct config_problems *problems)
 {
-    void **list = *(void ***)member(&l->config, s);
+    void **list = *(void ***)config_store_member(&l->config, s);
 
     for (size_t i = 0; list[i]; i++)
         for (size_t k = 0; k < s->items->n_keys; k++) {
@@ -1009,7 +661,8 @@ static void check_item_files(const struct loaded *l, const struct setting *s,
             if (key->type != SET_FILE)
                 continue;
             snprintf(path, sizeof path, "%s[%zu].%s", s->path, i, key->path);
-            check_file(*(char **)member(list[i], key), path, item_place(l, path), problems);
+            check_file(*(char **)config_store_member(list[i], key), path, item_place(l, path),
+                       problems);
         }
 }
 
@@ -1022,7 +675,7 @@ bool config_check_files(const struct config *c, struct config_problems *problems
         const struct setting *s = &config_table[i];
 
         if (s->type == SET_FILE)
-            check_file(*(char **)member(c, s), s->path, l->places[i], problems);
+            check_file(*(char **)config_store_member(c, s), s->path, l->places[i], problems);
         else if (s->type == SET_ITEMS)
             check_item_files(l, s, problems);
     }
