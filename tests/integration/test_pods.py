@@ -3,8 +3,8 @@
 import collections
 import json
 import os
+import random
 import shutil
-import signal
 
 import pytest
 
@@ -218,6 +218,72 @@ def test_killed_again_and_again(pods, start):
     barge.start()
     wait_until(lambda: barge.ledger()["duplicate"] == len(run.messages), 20, lambda: barge.ledger())
     assert len(barge.node.store) == len(run.messages)
+
+
+class Life:
+    """One container in a random life: lines and parts of lines on both streams, rotations in two halves, further runs."""
+
+    def __init__(self, pod, name, rng, wanted):
+        self.pod, self.name, self.rng, self.wanted = pod, name, rng, wanted
+        self.runs, self.old, self.renamed, self.begun = [pod.run(name)], [], None, {}
+
+    def write(self, number):
+        stream = self.rng.choice(["stdout", "stderr"])
+        text = f"{self.name} {number} " + "x" * self.rng.choice([0, 5, 100, PIECE - 3, PIECE, 3 * PIECE + 7])
+        ended = self.rng.random() < 0.7
+        self.runs[-1].write(text.encode() + b"\n" * ended, stream)
+        self.begun[stream] = self.begun.get(stream, "") + text
+        if ended:
+            self.wanted[self.begun.pop(stream)] += 1
+
+    def rotate(self):
+        """The other half of a rotation each time; what is older is packed."""
+        if not self.renamed:
+            self.renamed = self.runs[-1].rename()
+            return
+        self.runs[-1].reopen()
+        for path in self.old:
+            pack_file(path)
+        self.old, self.renamed = [self.renamed], None
+
+    def restart(self):
+        if self.renamed:
+            self.rotate()
+        self.runs[-1].end()
+        self.wanted.update(self.begun.values())
+        self.begun, self.old = {}, []
+        self.runs.append(self.pod.run(self.name, len(self.runs)))
+
+    def end(self):
+        if self.renamed:
+            self.rotate()
+        for stream, text in self.begun.items():
+            self.runs[-1].write(b"\n", stream)
+            self.wanted[text] += 1
+
+
+@pytest.mark.parametrize("seed", [1])
+def test_whatever_happens_in_whatever_order(pods, start, seed):
+    rng, wanted = random.Random(seed), collections.Counter()
+    barge = start()
+    lives = [Life(pods.pod("db-0"), "a", rng, wanted), Life(pods.pod("db-1"), "b", rng, wanted)]
+    for step in range(120):
+        life, what = rng.choice(lives), rng.random()
+        if what < 0.7:
+            for i in range(rng.randint(1, 20)):
+                life.write(20 * step + i)
+        elif what < 0.9:
+            life.rotate()
+        elif what < 0.95:
+            life.restart()
+        else:
+            barge.kill9()
+            barge.start()
+    for life in lives:
+        life.end()
+    wait_until(lambda: len(barge.node.store) >= sum(wanted.values()), 30, lambda: [m[:30] for m in wanted - messages(barge)][:5])
+    barge.wait_drained()
+    assert messages(barge) == wanted
 
 
 # ---- runs and pods come to their end ----
