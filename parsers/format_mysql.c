@@ -262,6 +262,20 @@ static bool read_slow(struct bytes text, struct format_work *w, struct format_re
     return true;
 }
 
+/* What the server writes when it opens a slow log, one line or all three. */
+static bool read_banner(struct bytes text, struct format_work *w)
+{
+    static const char version[] = ", Version: ", end[] = " started with:";
+    struct bytes first = before(text, '\n');
+
+    if (!memmem(first.p, first.n, version, sizeof version - 1) ||
+        !memmem(first.p, first.n, end, sizeof end - 1))
+        return false;
+    format_put_string(w, "log.level", BYTES_LITERAL("info"));
+    format_put_string(w, "message", trim(text));
+    return true;
+}
+
 /* ---- the error log ---- */
 
 /* The time that an entry begins with. Returns its length, 0 when there is none. */
@@ -352,5 +366,7 @@ bool format_mysql_read(const struct format *f, struct bytes text, struct format_
                        struct format_result *out)
 {
     (void)f;
-    return text.p[0] == '#' ? read_slow(text, w, out) : read_error(text, w, out);
+    if (text.p[0] == '#')
+        return read_slow(text, w, out);
+    return read_error(text, w, out) || read_banner(text, w);
 }

@@ -3,7 +3,15 @@
 /* Where in a Python traceback a record is. */
 enum { PYTHON_NOWHERE, PYTHON_FRAMES, PYTHON_EXCEPTION, PYTHON_BLANK, PYTHON_CHAINED };
 /* Where in an entry of a slow log or an error log. */
-enum { MYSQL_NOWHERE, MYSQL_TIME, MYSQL_HEAD, MYSQL_STATEMENT, MYSQL_NOTE, MYSQL_CRASH };
+enum {
+    MYSQL_NOWHERE,
+    MYSQL_TIME,
+    MYSQL_HEAD,
+    MYSQL_STATEMENT,
+    MYSQL_BANNER,
+    MYSQL_NOTE,
+    MYSQL_CRASH
+};
 
 /* What a line is by itself. */
 enum kind {
@@ -426,14 +434,23 @@ static bool is_crash(struct bytes s)
     return false;
 }
 
-/* What the server writes when it opens a slow log. */
-static bool is_server_head(struct bytes s)
+/* What the server writes when it opens a slow log, three lines: "/usr/sbin/mysqld, Version: 8.0.36
+ * (…). started with:", and two more. */
+static bool is_banner(struct bytes s)
 {
-    static const char version[] = ", Version: ";
+    static const char version[] = ", Version: ", end[] = " started with:";
 
+    while (s.n && is_blank(s.p[s.n - 1]))
+        s.n--;
+    return s.n >= sizeof end - 1 &&
+           memcmp(s.p + s.n - (sizeof end - 1), end, sizeof end - 1) == 0 &&
+           memmem(s.p, s.n, version, sizeof version - 1);
+}
+
+static bool is_more_of_banner(struct bytes s)
+{
     return begins(s, "Tcp port: ") || begins(s, "TCP Port: ") ||
-           begins(s, "Time                 Id Command") || begins(s, "Time\t\t") ||
-           (s.n && s.p[0] == '/' && memmem(s.p, s.n, version, sizeof version - 1));
+           begins(s, "Time                 Id Command") || begins(s, "Time\t\t");
 }
 
 static bool mysql_continues(struct multiline_state *st, struct bytes s)
@@ -446,15 +463,18 @@ static bool mysql_continues(struct multiline_state *st, struct bytes s)
     } else if (begins(s, "# User@Host: ")) {
         continued = place == MYSQL_TIME;
         place = MYSQL_HEAD;
-    } else if (is_server_head(s)) {
-        place = MYSQL_NOWHERE;
+    } else if (is_banner(s)) {
+        place = MYSQL_BANNER;
+    } else if (is_more_of_banner(s)) {
+        continued = place == MYSQL_BANNER;
+        place = MYSQL_BANNER;
     } else if (is_crash(s)) {
         place = MYSQL_CRASH;
     } else if (is_error_log(s)) {
         place = MYSQL_NOTE;
     } else if (place == MYSQL_CRASH) {
         continued = true;
-    } else if (place == MYSQL_NOTE || place == MYSQL_NOWHERE) {
+    } else if (place == MYSQL_NOTE || place == MYSQL_BANNER || place == MYSQL_NOWHERE) {
         /* More of what a line of an error log says is indented, or what follows "ready for
          * connections". */
         continued = s.n && (is_blank(s.p[0]) || (place == MYSQL_NOTE && begins(s, "Version: '")));

@@ -17,8 +17,8 @@
  *
  * With a pattern of the operator's own (start) the lines that it matches begin a record, and all
  * others continue. A slow log of MySQL or MariaDB (mysql) begins an entry with "# Time:" or, behind
- * a statement, "# User@Host:"; the three lines that the server writes when it opens the file, and
- * the lines of an error log, are entries of their own; the report of a crash is one.
+ * a statement, "# User@Host:"; the three lines that the server writes when it opens the file are
+ * an entry, and so is each line of an error log, and the report of a crash.
  *
  * Whatever the rule, a line more than MULTILINE_GAP_NS younger than the one before it in its stream
  * begins a record. So a clock that ends a record after that much silence nearly always does what

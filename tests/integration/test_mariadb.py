@@ -149,4 +149,5 @@ def test_a_slow_query_is_part_of_the_story(lab, database):
     ready, = (d for d in agent.output_documents() if "ready for connections" in d["message"])
     assert ready["message"].count("\nVersion: ") == 1 and value_at(ready, "log.level") == "info" and "tags" not in ready
     agent.wait_drained()
+    assert not [d for d in agent.output_documents() if "tags" in d]
     assert len([d for d in agent.output_documents() if value_at(d, "service.name") == "db" and value_at(d, "http.request.id")]) == 2
