@@ -62,22 +62,7 @@ static bool emit(void *arg, const struct docker_framed *f)
 {
     struct docker_container *c = docker_container_of(arg);
     unsigned flags = 0;
-    struct record r = {
-        .origin = c->origin,
-        .text = f->text,
-        .text_form = f->text_form,
-        .text_flags = f->text_flags,
-        .members = f->members,
-        .n_members = f->n_members,
-        .members_duplicate = f->members_duplicate,
-        .stream = f->stream,
-        .severity = -1,
-        .tags = f->tags,
-        .joined = f->joined,
-        .time_ns = f->time_ns,
-        .time_text = f->time_text,
-        .attrs = f->attrs,
-    };
+    struct record r = docker_framed_record(f, c->origin);
 
     if (UNLIKELY(!f->time_known)) {
         /* The container's birth is the same for every reading; the time of arrival is not, so its

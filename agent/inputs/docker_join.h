@@ -16,6 +16,7 @@
 #ifndef BARGE_DOCKER_JOIN_H
 #define BARGE_DOCKER_JOIN_H
 
+#include "parsers/document.h"
 #include "parsers/json.h"
 
 #define DOCKER_PIECE_BYTES 16384
@@ -44,6 +45,28 @@ struct docker_framed {
     uint64_t position; /* ... offset of its first byte */
     uint32_t hash;     /* CRC32C over its lines, without their line feeds */
 };
+
+/* What the intake takes of it. A time that is not known is the caller's to set. */
+static inline struct record docker_framed_record(const struct docker_framed *f,
+                                                 const struct origin *origin)
+{
+    return (struct record){
+        .origin = origin,
+        .text = f->text,
+        .text_form = f->text_form,
+        .text_flags = f->text_flags,
+        .members = f->members,
+        .n_members = f->n_members,
+        .members_duplicate = f->members_duplicate,
+        .stream = f->stream,
+        .severity = -1,
+        .tags = f->tags,
+        .joined = f->joined,
+        .time_ns = f->time_ns,
+        .time_text = f->time_text,
+        .attrs = f->attrs,
+    };
+}
 
 /* Takes a record. false: it cannot be taken now; it will be offered again. */
 typedef bool docker_emit_fn(void *arg, const struct docker_framed *r);
