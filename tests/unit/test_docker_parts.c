@@ -198,6 +198,60 @@ static void test_ids(void **state)
 
 /* ---- positions ---- */
 
+/* By what the setting leads to, whatever it is called. */
+static void test_whose_a_folder_is(void **state)
+{
+    char base[] = "/tmp/barge-places-XXXXXX", path[4][128];
+    static const char *const below[] = {"/containers", "/other", "/also", ("/containers/" ID)};
+
+    (void)state;
+    assert_non_null(mkdtemp(base));
+    for (size_t i = 0; i < 4; i++)
+        snprintf(path[i], sizeof path[i], "%s%s", base, below[i]);
+    assert_int_equal(mkdir(path[0], 0700) | mkdir(path[1], 0700) | symlink("containers", path[2]),
+                     0);
+    assert_true(docker_places_holds(path[0], path[3]));
+    assert_true(docker_places_holds(path[2], path[3]));
+    assert_false(docker_places_holds(path[1], path[3]));
+    assert_false(docker_places_holds("/not/there", path[3]));
+    assert_false(docker_places_holds(path[0], "/not/there/" ID));
+    assert_false(docker_places_holds("auto", path[3]));
+    unlink(path[2]);
+    rmdir(path[1]);
+    rmdir(path[0]);
+    rmdir(base);
+}
+
+static void test_position_ids(void **state)
+{
+    struct tail_id hex, text, other, back;
+    char key[TAIL_KEY_BYTES];
+    uint64_t source = 0x01020304050607;
+    bool has_source;
+
+    (void)state;
+    tail_position_id_hex(&hex, TAIL_ID_CONTAINER, ID);
+    assert_int_equal(tail_position_key(&hex, NULL, key), TAIL_ID_BYTES);
+    for (size_t i = 0; i < TAIL_ID_BYTES; i++) {
+        char two[3];
+
+        snprintf(two, sizeof two, "%02x", (unsigned)(uint8_t)key[i]);
+        assert_memory_equal(two, &ID[2 * i], 2);
+    }
+    tail_position_id(&text, TAIL_ID_POD, "a/b");
+    tail_position_id(&other, TAIL_ID_POD, "a/c");
+    assert_memory_not_equal(text.bytes, other.bytes, TAIL_ID_BYTES);
+    assert_int_equal(tail_position_key(&text, &source, key), TAIL_KEY_BYTES);
+    assert_int_equal(key[0], 'p');
+    assert_true(tail_position_key_read(bytes_of(key, TAIL_KEY_BYTES), &back, &has_source, &source));
+    assert_int_equal(back.kind, TAIL_ID_POD);
+    assert_memory_equal(back.bytes, text.bytes, TAIL_ID_BYTES);
+    assert_true(has_source && source == 0x01020304050607);
+    key[0] = 'q';
+    assert_false(
+        tail_position_key_read(bytes_of(key, TAIL_KEY_BYTES), &back, &has_source, &source));
+}
+
 static void test_position_codec(void **state)
 {
     struct tail_position p = {.resume = 0x0102030405060708,
@@ -474,6 +528,8 @@ int main(void)
         cmocka_unit_test(test_data_root),
         cmocka_unit_test(test_own_container),
         cmocka_unit_test(test_ids),
+        cmocka_unit_test(test_whose_a_folder_is),
+        cmocka_unit_test(test_position_ids),
         cmocka_unit_test(test_position_codec),
         cmocka_unit_test(test_position_of_a_path),
         cmocka_unit_test(test_gz_reads_like_a_plain_file),
