@@ -44,6 +44,8 @@ void origin_free(struct origin *o);
 /* The service name that labels and names give (barge.service, else the guess): for index patterns;
  * never from a message. */
 struct bytes origin_service(const struct origin *o);
+/* What records of that service are counted in, or NULL; as long as the origin. */
+struct tally *origin_tally(const struct origin *o);
 
 /* Reads Docker's labels as facts->service_label and service_guess: barge.service;
  * com.docker.swarm.service.name, io.kubernetes.…, com.docker.compose.service; container name

@@ -1,6 +1,7 @@
 #include "parsers/origin.h"
 
 #include "agent/base/strbuf.h"
+#include "agent/base/tally.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -118,6 +119,7 @@ struct origin *origin_create(const struct origin_facts *facts)
     o->file_path = slice(&b, path);
     o->kubernetes = slice(&b, kubernetes);
     o->service = slice(&b, raw);
+    o->tally = tally_take(service);
     o->format = facts->format;
     o->serial = atomic_fetch_add(&serials, 1);
     return o;
@@ -127,6 +129,7 @@ void origin_free(struct origin *o)
 {
     if (!o)
         return;
+    tally_put(o->tally);
     free(o->text);
     free(o);
 }
@@ -134,6 +137,11 @@ void origin_free(struct origin *o)
 struct bytes origin_service(const struct origin *o)
 {
     return o->service;
+}
+
+struct tally *origin_tally(const struct origin *o)
+{
+    return o->tally;
 }
 
 /* ---- the service that labels and names give ---- */

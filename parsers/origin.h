@@ -20,6 +20,7 @@ struct origin {
     struct bytes kubernetes;     /* `"namespace":"…","pod":{…},…`, or none */
     uint64_t serial;             /* of this origin alone, never 0 */
     struct bytes service;        /* raw bytes, as origin_service has it */
+    struct tally *tally;         /* held, or NULL */
     size_t bytes;                /* of all the above */
     char *text;                  /* owned; what the slices point into */
 };

@@ -3,6 +3,7 @@
 #include "agent/commands/terminal.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <yajl/yajl_tree.h>
 
 #define RESET "\x1b[0m"
@@ -316,6 +317,89 @@ static void add_flows(struct view *v)
     end_line(v, "");
 }
 
+struct service {
+    const char *name;
+    yajl_val now;
+    double records, bytes; /* a second; -1: not known */
+};
+
+/* What a service had before, or NULL. */
+static yajl_val service_before(const struct view *v, const char *name)
+{
+    yajl_val list = at_path(v->before, "services");
+
+    for (size_t i = 0; YAJL_IS_ARRAY(list) && i < list->u.array.len; i++) {
+        const char *its = YAJL_GET_STRING(at_path(list->u.array.values[i], "name"));
+
+        if (its && strcmp(its, name) == 0)
+            return list->u.array.values[i];
+    }
+    return NULL;
+}
+
+static double service_rate(const struct view *v, const struct service *s, const char *path)
+{
+    yajl_val before = service_before(v, s->name);
+    uint64_t now = number_at(s->now, path), was = number_at(before, path);
+
+    return before && was <= now ? (double)(now - was) / v->seconds : -1;
+}
+
+/* The busiest first; where rates are not known, those with the most records. */
+static int by_rate(const void *a, const void *b)
+{
+    const struct service *x = a, *y = b;
+
+    if (x->records != y->records)
+        return x->records < y->records ? 1 : -1;
+    return strcmp(x->name, y->name);
+}
+
+static void add_service(struct view *v, const struct service *s)
+{
+    struct strbuf total = {0};
+
+    strbuf_add_str(&v->line, "  ");
+    if (v->before) {
+        add_rate(v, s->records, false, NAME_COLUMNS + 10);
+        add_rate(v, s->bytes, true, 12);
+    }
+    add_grouped(&total, number_at(s->now, "records"));
+    add_right(v, &total, v->before ? 16 : NAME_COLUMNS + 14);
+    strbuf_add_str(&v->line, "  ");
+    terminal_add(&v->line, bytes_str(s->name));
+    end_line(v, "");
+    strbuf_fini(&total);
+}
+
+static void add_services(struct view *v)
+{
+    yajl_val list = at_path(v->now, "services");
+    size_t n = YAJL_IS_ARRAY(list) ? list->u.array.len : 0, shown = 0;
+    struct service *services = base_calloc(n + 1, sizeof *services);
+
+    for (size_t i = 0; i < n; i++) {
+        struct service *s = &services[shown];
+
+        s->now = list->u.array.values[i];
+        s->name = YAJL_GET_STRING(at_path(s->now, "name"));
+        if (!s->name)
+            continue;
+        s->records = v->before ? service_rate(v, s, "records") : 0;
+        s->bytes = v->before ? service_rate(v, s, "bytes") : 0;
+        shown++;
+    }
+    if (v->before)
+        qsort(services, shown, sizeof *services, by_rate);
+    if (shown) {
+        strbuf_add_str(&v->line, "services");
+        end_line(v, DIM);
+    }
+    for (size_t i = 0; i < MIN(shown, (size_t)SERVICES_SHOWN); i++)
+        add_service(v, &services[i]);
+    free(services);
+}
+
 /* A bar of what is used: eighths of a column would be finer than anybody looks. */
 static void add_buffer(struct view *v)
 {
@@ -417,6 +501,7 @@ int status_view_add(const char *now, const char *before, double seconds,
     add_troubles(&v);
     end_line(&v, "");
     add_flows(&v);
+    add_services(&v);
     end_line(&v, "");
     add_buffer(&v);
     add_output(&v);
@@ -454,12 +539,16 @@ static void add_object(struct strbuf *to, yajl_val object, int indent)
         const char *name = object->u.object.keys[i];
         yajl_val value = object->u.object.values[i];
 
-        if (!YAJL_IS_OBJECT(value)) {
+        if (!YAJL_IS_OBJECT(value) && !YAJL_IS_ARRAY(value)) {
             add_value(to, name, value, indent);
             continue;
         }
         strbuf_printf(to, "%s%*s%s\n", indent ? "" : "\n", indent, "", name);
-        add_object(to, value, indent + 2);
+        if (YAJL_IS_OBJECT(value))
+            add_object(to, value, indent + 2);
+        for (size_t k = 0; YAJL_IS_ARRAY(value) && k < value->u.array.len; k++)
+            if (YAJL_IS_OBJECT(value->u.array.values[k]))
+                add_object(to, value->u.array.values[k], indent + 2);
     }
 }
 

@@ -55,6 +55,7 @@ void docker_container_make_origin(struct docker_container *c)
     tail_log_set_lines(&c->log, facts.format ? format_lines(facts.format) : NULL);
     origin_free(c->origin);
     c->origin = origin_create(&facts);
+    c->log.tally = origin_tally(c->origin);
 }
 
 /* The frame's emit. */

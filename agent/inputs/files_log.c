@@ -68,6 +68,7 @@ struct files_log *files_log_create(struct tail_shared *s, const struct files_rul
     l->in.stem = l->path + strlen(l->path) - m;
     facts.file_path = bytes_str(l->path);
     l->origin = origin_create(&facts);
+    l->in.log.tally = origin_tally(l->origin);
     l->in.log.name = l->path;
     l->in.log.uses_gz = true;
     l->in.log.start_ms = rule->settings->start_ms;

@@ -2,6 +2,7 @@
 
 #include "agent/base/hash.h"
 #include "agent/base/metrics.h"
+#include "agent/base/tally.h"
 #include "agent/base/utf8.h"
 #include "agent/inputs/gelf_join.h"
 #include "agent/inputs/gelf_origins.h"
@@ -123,6 +124,8 @@ static enum intake_result hand_in(struct gelf_records *r, struct record *rec, ui
     if (intake_message_record(r->in, rec, hash, flags) == INTAKE_FULL)
         return INTAKE_FULL;
     metric_add(M_GELF_MESSAGES, 1);
+    if (rec->origin)
+        tally_add(origin_tally(rec->origin), 1, 0);
     return INTAKE_TAKEN;
 }
 

@@ -149,6 +149,7 @@ void pods_log_make_origin(struct pods_log *l)
     tail_log_set_lines(&l->in.log, facts.format ? format_lines(facts.format) : NULL);
     origin_free(l->origin);
     l->origin = origin_create(&facts);
+    l->in.log.tally = origin_tally(l->origin);
 }
 
 /* ---- life ---- */

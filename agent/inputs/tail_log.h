@@ -85,6 +85,7 @@ struct tail_log {
     bool drawn;         /* some file's source is: its records must be on disk first */
     int64_t written_ns; /* the last change of the file that was read last */
 
+    struct tally *tally;      /* what it brings is counted there; NULL: nowhere. Borrowed */
     int64_t finished_ns;      /* when the one before stopped, INT64_MIN before there was one */
     uint64_t hold_until_ms;   /* reading waits until then; 0 when it does not */
     uint64_t retry_ms;        /* 0, or when to look again */

@@ -3,6 +3,7 @@
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
 #include "agent/base/metrics.h"
+#include "agent/base/tally.h"
 #include "agent/inputs/tail_files.h"
 #include "agent/inputs/tail_identity.h"
 #include "agent/inputs/tail_scan.h"
@@ -15,6 +16,7 @@ static void take_figures(struct tail_log *log, size_t bytes)
 
     metric_add(log->shared->kind->metrics.lines, f->lines);
     metric_add(log->shared->kind->metrics.bytes, bytes);
+    tally_add(log->tally, f->lines, bytes);
     if (f->skipped_bytes)
         metric_add(log->shared->kind->metrics.skipped, f->skipped_bytes);
     if (f->invalid_lines)

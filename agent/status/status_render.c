@@ -2,6 +2,7 @@
 #include "agent/status/status.h"
 
 #include "agent/base/metrics.h"
+#include "agent/base/tally.h"
 #include "agent/base/version.h"
 
 #include <stdlib.h>
@@ -95,6 +96,25 @@ static void add_metrics(struct leaves *l)
     }
 }
 
+/* A list: names of services are not to be taken for paths. */
+static void add_services(struct leaves *l)
+{
+    struct tally_row rows[TALLY_TOP];
+    size_t n = tally_top(rows);
+    struct strbuf json = {0};
+
+    strbuf_add_char(&json, '[');
+    for (size_t i = 0; i < n; i++) {
+        strbuf_add_str(&json, i ? ",{\"name\":" : "{\"name\":");
+        strbuf_add_json(&json, bytes_of(rows[i].name, rows[i].n));
+        strbuf_printf(&json, ",\"records\":%llu,\"bytes\":%llu}",
+                      (unsigned long long)rows[i].records, (unsigned long long)rows[i].bytes);
+    }
+    strbuf_add_char(&json, ']');
+    add_leaf(l, "services", &json);
+    strbuf_fini(&json);
+}
+
 /* Whether an earlier leaf below prefix begins with the same n bytes behind it: then its object is
  * written already. */
 static bool is_written(const struct leaves *l, size_t i, size_t prefix, size_t n)
@@ -145,6 +165,7 @@ void status_render_json(struct strbuf *to, uint64_t uptime_s)
     strbuf_fini(&number);
     add_metrics(&l);
     metric_text_each(add_text, &l);
+    add_services(&l);
     if (!has_leaf(&l, "output.last_error"))
         add_text(&l, "output.last_error", "");
     add_object(to, &l, 0, 0);

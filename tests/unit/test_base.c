@@ -1,10 +1,12 @@
 #include "agent/base/hash.h"
 #include "agent/base/strbuf.h"
+#include "agent/base/tally.h"
 #include "agent/base/utf8.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -98,6 +100,52 @@ static void strbuf_json_is_rfc_8259(void **state)
     strbuf_fini(&b);
 }
 
+static struct tally *tally_of(const char *name)
+{
+    return tally_take(bytes_str(name));
+}
+
+static void test_tally(void **state)
+{
+    struct tally *a = tally_of("a"), *again = tally_of("a"), *b = tally_of("b");
+    struct tally *many[600];
+    struct tally_row rows[TALLY_TOP];
+    char name[200];
+
+    (void)state;
+    assert_ptr_equal(a, again);
+    assert_null(tally_of(""));
+    tally_add(NULL, 1, 1);
+    tally_put(NULL);
+    assert_int_equal(tally_top(rows), 0); /* nothing was brought */
+    tally_add(a, 2, 10);
+    tally_add(again, 1, 5);
+    tally_add(b, 4, 1);
+    assert_int_equal(tally_top(rows), 2);
+    assert_int_equal(rows[0].records, 4);
+    assert_memory_equal(rows[0].name, "b", 1);
+    assert_int_equal(rows[1].records, 3);
+    assert_int_equal(rows[1].bytes, 15);
+    tally_put(again);
+    tally_put(a); /* nobody's any more, and kept */
+    assert_int_equal(tally_top(rows), 2);
+    for (unsigned i = 0; i < 600; i++) {
+        snprintf(name, sizeof name, "%u-%0150d", i, 0); /* 128 bytes count */
+        many[i] = tally_of(name);
+        tally_add(many[i], 100 + i, 0);
+    }
+    assert_int_equal(tally_top(rows), TALLY_TOP);
+    for (unsigned i = 0; i < TALLY_TOP; i++) {
+        assert_int_equal(rows[i].records, 699 - i);
+        assert_int_equal(rows[i].n, sizeof rows[i].name);
+    }
+    for (unsigned i = 600; i-- > 0;)
+        tally_put(many[i]);
+    assert_int_equal(tally_top(rows), TALLY_TOP);
+    assert_true(rows[0].records < 699); /* some of nobody's are forgotten */
+    tally_put(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -106,6 +154,7 @@ int main(void)
         cmocka_unit_test(hash_64_tells_lengths_and_bytes_apart),
         cmocka_unit_test(utf8_table_3_7),
         cmocka_unit_test(strbuf_json_is_rfc_8259),
+        cmocka_unit_test(test_tally),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
 #include "agent/base/metrics.h"
+#include "agent/base/tally.h"
 #include "agent/status/status.h"
 
 #include <arpa/inet.h>
@@ -230,6 +231,7 @@ static yajl_val get(yajl_val root, const char *a, const char *b, const char *c)
 
 static void status_is_nested_json(void **state)
 {
+    struct tally *tally = tally_take(BYTES_LITERAL("orders.\"api"));
     struct strbuf text = {0};
     yajl_val root;
 
@@ -239,11 +241,14 @@ static void status_is_nested_json(void **state)
     metric_text_set("output.last_error", BYTES_LITERAL("said \"no\"\n"));
     metric_text_set("inputs.docker.unreadable_containers", BYTES_LITERAL("a, b"));
     metric_text_set("output.hosts.a", BYTES_LITERAL("open"));
+    tally_add(tally, 3, 100);
     status_render_json(&text, 9);
     root = yajl_tree_parse(text.p, NULL, 0);
     assert_non_null(root);
-    /* version, uptime_s, three texts and the table */
-    assert_int_equal(no_key_twice(root), METRIC_COUNT + 5);
+    /* version, uptime_s, three texts, services and the table */
+    assert_int_equal(no_key_twice(root), METRIC_COUNT + 6);
+    assert_non_null(
+        strstr(text.p, "\"services\":[{\"name\":\"orders.\\\"api\",\"records\":3,\"bytes\":100}]"));
     assert_true(YAJL_IS_STRING(get(root, "version", NULL, NULL)));
     assert_int_equal(YAJL_GET_INTEGER(get(root, "uptime_s", NULL, NULL)), 9);
     assert_int_equal(YAJL_GET_INTEGER(get(root, "ledger", "dropped", "buffer_full")), 3);
@@ -255,6 +260,7 @@ static void status_is_nested_json(void **state)
     assert_string_equal(YAJL_GET_STRING(get(root, "output", "breaker", NULL)), "open");
     assert_string_equal(YAJL_GET_STRING(get(root, "output", "last_error", NULL)), "said \"no\"\n");
     assert_string_equal(YAJL_GET_STRING(get(root, "output", "hosts", "a")), "open");
+    tally_put(tally);
     yajl_tree_free(root);
     strbuf_fini(&text);
 }

@@ -17,6 +17,9 @@ static const char now[] =
     ","
     "\"kubernetes\":{\"containers\":2,\"lines\":5,\"bytes\":7,\"lag_bytes\":0},"
     "\"gelf\":{\"messages\":10,\"bytes\":20480,\"kernel_dropped\":7}},"
+    "\"services\":[{\"name\":\"orders\",\"records\":12000,\"bytes\":4000},"
+    "{\"name\":\"a.b\\u001b\",\"records\":300,\"bytes\":90},"
+    "{\"name\":\"new\",\"records\":5,\"bytes\":0}],"
     "\"buffer\":{\"bytes\":805306368,\"max_bytes\":1073741824,\"oldest_age_s\":61},"
     "\"output\":{\"breaker\":\"open\",\"in_flight\":1,\"concurrency\":8,\"latency_ms\":31,"
     "\"requests\":50,\"bytes\":1048576,\"last_error\":\"es1: \\u001b[2Jrefused\"}}";
@@ -25,6 +28,9 @@ static const char before[] = "{\"uptime_s\":3723,\"ledger\":{\"delivered\":700},
                              "\"inputs\":{\"docker\":{\"lines\":10345,\"bytes\":2048},"
                              "\"kubernetes\":{\"lines\":3,\"bytes\":5},\"gelf\":{"
                              "\"messages\":10,\"bytes\":0}},"
+                             "\"services\":[{\"name\":\"a.b\\u001b\",\"records\":100,"
+                             "\"bytes\":0},{\"name\":\"orders\",\"records\":12000,"
+                             "\"bytes\":4000}],"
                              "\"output\":{\"requests\":45,\"bytes\":0}}";
 
 static const char earlier_life[] = "{\"uptime_s\":9999,\"ledger\":{\"delivered\":7}}";
@@ -63,7 +69,11 @@ static void test_totals(void **state)
                  "docker                12,345  lag 1.5 MiB, containers 4\n"
                  "kubernetes                 5  lag 0 B, containers 2\n"
                  "gelf                      10  7 dropped by the kernel\n"
-                 "delivered                900  95 on their way, 3 there already\n" BUFFER
+                 "delivered                900  95 on their way, 3 there already\n"
+                 "services\n"
+                 "                      12,000  orders\n"
+                 "                         300  a.b^[\n"
+                 "                           5  new\n" BUFFER
                  "output     breaker open  1 of 8 requests under way, 31 ms each\n" REST;
 
     (void)state;
@@ -83,7 +93,11 @@ static void test_rates(void **state)
           "kubernetes             1          1 B                5  lag 0 B, containers 2\n"
           "gelf                   0     10.0 KiB               10  7 dropped by the kernel\n"
           "delivered            100      512 KiB              900  95 on their way, 3 there "
-          "already\n" BUFFER
+          "already\n"
+          "services\n"
+          "                     100         45 B              300  a.b^[\n"
+          "                       0          0 B           12,000  orders\n"
+          "                       -            -                5  new\n" BUFFER
           "output     breaker open  1 of 8 requests under way, 2.5/s, 31 ms each\n" REST);
 }
 
@@ -106,7 +120,7 @@ static void test_all(void **state)
     (void)state;
     status_view_add_all(
         "{\"version\":\"1\",\"a\":{\"n\":1234,\"lag_bytes\":2048,\"text\":\"\\u001bx\","
-        "\"b\":{\"age_s\":5}}}",
+        "\"b\":{\"age_s\":5}},\"c\":[{\"name\":\"x\",\"n\":1},{\"name\":\"y\"},7]}",
         &to);
     assert_string_equal(to.p, "version                      1\n"
                               "\n"
@@ -115,7 +129,12 @@ static void test_all(void **state)
                               "  lag_bytes                           2.0 KiB\n"
                               "  text                       ^[x\n"
                               "  b\n"
-                              "    age_s                                 5 s\n");
+                              "    age_s                                 5 s\n"
+                              "\n"
+                              "c\n"
+                              "  name                       x\n"
+                              "  n                                         1\n"
+                              "  name                       y\n");
     strbuf_fini(&to);
 }
 
