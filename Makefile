@@ -269,6 +269,11 @@ bench-gelf: deps-bench ## GELF datagrams per second and their drops
 	@$(MAKE) --no-print-directory all $(BENCH_BINS)
 	$(PYTHON) -B tests/bench/run.py --build $(BUILD) gelf
 
+.PHONY: bench-trace
+bench-trace: deps-nodes ## how long `barge trace` looks for a request among ten million documents of a real node (a quarter of an hour)
+	@$(MAKE) --no-print-directory all
+	$(PYTHON) -B tests/bench/trace.py --build $(BUILD) $(BENCH_ARGS)
+
 .PHONY: herd
 herd: deps ## 200 agents come back to one node after an outage: what it rejects, how long it takes (HERD_ARGS=…; four minutes)
 	@$(MAKE) --no-print-directory all $(BENCH_BINS)
