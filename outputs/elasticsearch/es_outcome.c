@@ -505,7 +505,9 @@ static void judge_host(struct es *es, struct es_request *r, enum failure f, bool
         return;
     }
     if (opened) {
-        es_size_restart(&es->size);
+        /* Where another host is well, or none ever was, nothing has gone away. */
+        if (es->ok_count > 0 && !es_hosts_well(&es->hosts))
+            es_size_restart(&es->size);
         log_warn("host is left alone for a while", LOG_STR("host", host->name),
                  LOG_U64("ms", host->breaker.until_ms - now_ms));
     }

@@ -128,6 +128,7 @@ RULES = [
     ("what an overloaded host takes grows slowly", SIZE, "s->bytes += es_size_doubles(s) ? s->bytes : s->bytes / SLOWLY + 1;", "s->bytes += s->bytes;", ("es_policy:test_sizes",)),
     ("… at once, too", LIMIT, "l->allowed += l->allowed < l->slow_from ? 1.0 / l->allowed : 1.0 / SLOWLY;", "l->allowed += 1.0 / l->allowed;", ("es_policy:test_limit",)),
     ("after an outage requests begin anew", SIZE, "    s->bytes = MIN(s->bytes, s->first);\n}\n\nvoid es_size_unlearn", "}\n\nvoid es_size_unlearn", ("es_policy:test_sizes",)),
+    ("… where another host is well there was none", OUTCOME, "        if (es->ok_count > 0 && !es_hosts_well(&es->hosts))\n            es_size", "        es_size", ("es_delivery:test_two_hosts",)),
     ("names are written as JSON", BODY, "    strbuf_add_json(&b->prefixes, index);\n", "    strbuf_add_char(&b->prefixes, '\"');\n    strbuf_add_bytes(&b->prefixes, index);\n    strbuf_add_char(&b->prefixes, '\"');\n",
      ("es_body",)),
     # ---- the end ----

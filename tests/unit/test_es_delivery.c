@@ -684,20 +684,46 @@ static void test_busy_with_large_requests(void **state)
     assert_in_range(refused, 1, 3);
 }
 
-/* One host is not there: the other takes all. */
+static struct server_reply note_largest(struct server *s, const struct server_request *r)
+{
+    size_t *largest = s->script_data;
+
+    *largest = MAX(*largest, r->bytes);
+    return (struct server_reply){0};
+}
+
+/* One host is not there: the other takes all, in requests as large as ever. */
 static void test_two_hosts(void **state)
 {
     struct fixture *f = *state;
     static char nobody[] = "http://127.0.0.1:9";
+    size_t largest = 0;
+    unsigned n = 5000;
+    char more[1000];
 
+    snprintf(more, sizeof more, ",\"pad\":\"%0900d\"", 0);
+    metric_set(M_OUT_BREAKER, 0);
+    f->config.elasticsearch.batch_bytes = 1 << 20;
     f->hosts[0] = nobody;
     f->hosts[1] = f->url;
-    put(f, 0, 5000, "a-1", "");
+    put(f, 0, 5000, "a-1", more);
     start(f);
-    UNTIL(f, reached(f, 5000));
+    UNTIL(f, reached(f, n));
+    /* Until it is known that there is nobody. */
+    for (; metric_get(M_OUT_BREAKER) != 2; n++) {
+        put(f, n, 1, "a-1", "");
+        UNTIL(f, reached(f, n + 1));
+    }
+    pthread_mutex_lock(&f->server.lock);
+    f->server.script_data = &largest;
+    f->server.on_request = note_largest;
+    pthread_mutex_unlock(&f->server.lock);
+    put(f, n, 5000, "a-1", more);
+    UNTIL(f, reached(f, n + 5000));
     finish(f);
-    check_store(f, 5000, NULL);
-    check_books(f, 5000, 0, 0);
+    assert_true(largest > 500000); /* beginning anew they would come to half of that */
+    check_store(f, n + 5000, NULL);
+    check_books(f, n + 5000, 0, 0);
 }
 
 /* Records that can no longer be read when they are to be sent again. */
