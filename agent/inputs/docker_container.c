@@ -351,7 +351,7 @@ static const char *unreadable(struct tail_log *log, const char **name)
         *name = c->config.name;
     if (c->follow == DOCKER_ELSEWHERE)
         return c->log_driver;
-    return c->follow == DOCKER_FOLLOWED && log->denied ? "permission denied" : NULL;
+    return c->follow == DOCKER_FOLLOWED && log->denied ? TAIL_DENIED : NULL;
 }
 
 const struct tail_kind docker_container_kind = {

@@ -13,8 +13,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
-#define MAX_HELD_BYTES (1ull << 30) /* unread, of removed files */
-
 struct files_input {
     struct tail_turns turns;
     struct files_rule *rules;
@@ -126,7 +124,7 @@ struct files_input *files_input_start(struct file_rule *const *rules, struct loo
     }
     tail_turns_init(&d->turns, &files_log_kind, in, loop);
     s->boot = boot_name();
-    s->max_held_bytes = MAX_HELD_BYTES;
+    s->max_held_bytes = TAIL_MAX_HELD_BYTES;
     d->tree = tail_tree_start(s, &use, d, d->patterns, d->n_patterns, loop, tail_turns_changed,
                               &d->turns);
     tail_turns_begin(&d->turns, &tail_tree_folders, d->tree);

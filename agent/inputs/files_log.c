@@ -119,18 +119,11 @@ static bool is_log(const struct tail_log *log, const char *name, uint64_t *index
     return true;
 }
 
-static const char *unreadable(struct tail_log *log, const char **name)
-{
-    (void)name;
-    return log->denied ? "permission denied" : NULL;
-}
-
 const struct tail_kind files_log_kind = {
     .what = "path",
     .start_knob = "inputs.files: begin",
-    .max_held_knob = "1GiB",
+    .max_held_knob = TAIL_MAX_HELD_TEXT,
     .is_log = is_log,
-    .unreadable = unreadable,
     .unreadable_names = "inputs.files.unreadable_files",
     .by_content = true,
     .metrics = {M_FILES_LINES, M_FILES_BYTES, M_FILES_SKIPPED, M_FILES_SKIPPED, M_FILES_AT_RISK,

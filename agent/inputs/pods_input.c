@@ -12,8 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define MAX_HELD_BYTES (1ull << 30) /* unread, of removed files */
-#define BELOW "/*_*_*/*/*.log"      /* namespace_pod_uid/container/run.log */
+#define BELOW "/*_*_*/*/*.log" /* namespace_pod_uid/container/run.log */
 
 struct pods_input {
     struct tail_turns turns;
@@ -99,7 +98,7 @@ struct pods_input *pods_input_start(const struct kubernetes_settings *settings,
     memcpy(d->path + n, BELOW, sizeof BELOW);
     d->pattern.path = d->path;
     tail_turns_init(&d->turns, &pods_log_kind, in, loop);
-    d->turns.shared.max_held_bytes = MAX_HELD_BYTES;
+    d->turns.shared.max_held_bytes = TAIL_MAX_HELD_BYTES;
     d->tree = tail_tree_start(&d->turns.shared, &use, d, &d->pattern, 1, loop, tail_turns_changed,
                               &d->turns);
     tail_turns_begin(&d->turns, &tail_tree_folders, d->tree);

@@ -228,18 +228,11 @@ void pods_log_free(struct pods_log *l)
     free(l);
 }
 
-static const char *unreadable(struct tail_log *log, const char **name)
-{
-    (void)name;
-    return log->denied ? "permission denied" : NULL;
-}
-
 const struct tail_kind pods_log_kind = {
     .what = "pod",
     .start_knob = "none",
-    .max_held_knob = "1GiB",
+    .max_held_knob = TAIL_MAX_HELD_TEXT,
     .is_log = is_log,
-    .unreadable = unreadable,
     .unreadable_names = "inputs.kubernetes.unreadable_logs",
     .metrics = {M_PODS_LINES, M_PODS_BYTES, M_PODS_SKIPPED, M_PODS_INVALID, M_PODS_AT_RISK,
                 M_PODS_LET_GO, M_PODS_MISSED, M_PODS_CONTAINERS, M_PODS_FILES, M_PODS_LAG,

@@ -288,13 +288,24 @@ void tail_log_show(struct tail_shared *s)
     s->changed = lag_bytes != 0;
 }
 
+static const char *unreadable(struct tail_log *log, const char **name)
+{
+    const struct tail_kind *kind = log->shared->kind;
+
+    if (log->gone)
+        return NULL;
+    if (kind->unreadable)
+        return kind->unreadable(log, name);
+    return log->denied ? TAIL_DENIED : NULL;
+}
+
 void tail_log_name_unreadable(struct tail_shared *s)
 {
     struct strbuf names = {0};
     uint64_t n = 0;
 
     for (struct tail_log *log = s->all; log; log = log->next_all) {
-        const char *name = log->name, *why = log->gone ? NULL : s->kind->unreadable(log, &name);
+        const char *name = log->name, *why = unreadable(log, &name);
 
         if (!why)
             continue;

@@ -15,6 +15,11 @@
 
 #define TAIL_RETRY_MS 1000 /* after a file could not be opened or read */
 
+#define TAIL_DENIED "permission denied"
+/* Unread, of removed files: what an input holds that has no setting for it. */
+#define TAIL_MAX_HELD_BYTES (1ull << 30)
+#define TAIL_MAX_HELD_TEXT "1GiB"
+
 /* What an input's logs have in common. */
 struct tail_kind {
     const char *what; /* "container": the key under which a log's name stands in the agent's log */
@@ -25,7 +30,8 @@ struct tail_kind {
     /* The offset of the first line that is not older than since_ns; NULL: only a whole file's last
      * change tells. */
     uint64_t (*since)(struct tail_file *f, int64_t since_ns, char *scratch);
-    /* Why the log cannot be read, NULL when it can or need not; *name: as what it is shown. */
+    /* Why the log cannot be read, NULL when it can or need not; *name: as what it is shown. NULL:
+     * for no other reason than that we have no right to. */
     const char *(*unreadable)(struct tail_log *log, const char **name);
     const char *unreadable_names; /* the figure in which they stand */
     bool by_content;              /* files are told from each other by tail_identity.h */

@@ -3,12 +3,11 @@
 import hashlib
 import json
 import os
-import signal
 import subprocess
 import tarfile
 import tempfile
 
-from engine import BUSYBOX, Unavailable, remove
+from engine import BUSYBOX, Unavailable, end, remove
 from waiting import TooLate, wait_until
 
 CONTAINERD, CTR = "/usr/bin/containerd", "/usr/bin/ctr"
@@ -200,10 +199,5 @@ class Containerd:
                         pass
             if self.channel:
                 self.channel.close()
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(30)
-            except subprocess.TimeoutExpired:
-                os.killpg(self.process.pid, signal.SIGKILL)
-                self.process.wait()
+            end(self.process)
         remove(self.home)

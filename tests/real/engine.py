@@ -24,6 +24,16 @@ def mounts_below(folder):
         return [row.split()[1] for row in f if row.split()[1].startswith(folder + "/")]
 
 
+def end(process):
+    """SIGTERM, and kill -9 of its session where that does not do."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
 def remove(home):
     """An engine's folder, with the mounts that it leaves when it is killed."""
     for path in sorted(mounts_below(home), reverse=True):
@@ -115,10 +125,5 @@ class Engine:
             running = self.try_docker("ps", "-q").stdout.split()
             if running:
                 self.try_docker("kill", *running)
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(30)
-            except subprocess.TimeoutExpired:
-                os.killpg(self.process.pid, signal.SIGKILL)
-                self.process.wait()
+            end(self.process)
         remove(self.home)
