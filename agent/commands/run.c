@@ -62,6 +62,8 @@ struct agent {
     struct docker_input *docker;
     struct files_input *files;
     struct pods_input *pods;
+    struct tail_turns *tails[3]; /* of those three that there are, in the order of their turns */
+    size_t n_tails;
     struct gelf_input *gelf;
     struct replay_input *replay;
     struct status *status;
@@ -119,17 +121,9 @@ static void *set_output(struct agent *a, void *output)
 
 static void tell_room(struct agent *a)
 {
-    if (a->docker) {
-        docker_input_committed(a->docker);
-        docker_input_room(a->docker);
-    }
-    if (a->files) {
-        files_input_committed(a->files);
-        files_input_room(a->files);
-    }
-    if (a->pods) {
-        pods_input_committed(a->pods);
-        pods_input_room(a->pods);
+    for (size_t i = 0; i < a->n_tails; i++) {
+        tail_turns_committed(a->tails[i]);
+        tail_turns_room(a->tails[i]);
     }
     if (a->gelf)
         gelf_input_room(a->gelf);
@@ -289,21 +283,13 @@ static bool turn(void *arg)
         return false;
     if (atomic_exchange(&a->room, false))
         tell_room(a);
-    if (a->docker)
-        more |= docker_input_turn(a->docker);
-    if (a->files)
-        more |= files_input_turn(a->files);
-    if (a->pods)
-        more |= pods_input_turn(a->pods);
+    for (size_t i = 0; i < a->n_tails; i++)
+        more |= tail_turns_run(a->tails[i]);
     if (a->replay)
         more |= replay_input_turn(a->replay);
     if (buffer_commit(a->buffer) == 0) {
-        if (a->docker)
-            docker_input_committed(a->docker);
-        if (a->files)
-            files_input_committed(a->files);
-        if (a->pods)
-            pods_input_committed(a->pods);
+        for (size_t i = 0; i < a->n_tails; i++)
+            tail_turns_committed(a->tails[i]);
         if (a->replay)
             replay_input_committed(a->replay);
     } else {
@@ -533,6 +519,12 @@ static int start_inputs(struct agent *a, struct error *e)
         if (!a->files)
             return -1;
     }
+    if (a->docker)
+        a->tails[a->n_tails++] = docker_input_turns(a->docker);
+    if (a->files)
+        a->tails[a->n_tails++] = files_input_turns(a->files);
+    if (a->pods)
+        a->tails[a->n_tails++] = pods_input_turns(a->pods);
     if (c->gelf.udp[0] || c->gelf.tcp[0]) {
         a->gelf = gelf_input_start(&c->gelf, &a->sockets, a->loop, a->intake, find_origin, a, e);
         if (!a->gelf)
@@ -618,6 +610,7 @@ static void stop(struct agent *a)
 
     signals_call_nobody();
     atomic_store(&a->running, false);
+    a->n_tails = 0;
     if (a->docker)
         docker_input_stop(a->docker);
     docker_holder_stop(a->holder);

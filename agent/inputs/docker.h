@@ -8,6 +8,7 @@
 
 #include "agent/config/config.h"
 #include "agent/inputs/docker_holder.h"
+#include "agent/inputs/tail_turns.h"
 #include "agent/loop/loop.h"
 #include "agent/pipeline/intake.h"
 
@@ -20,20 +21,8 @@ struct docker_input *docker_input_start(const struct docker_settings *s, struct 
                                         struct intake *in, struct docker_holder *holder,
                                         struct error *e);
 
-/* Reads for one bounded turn from files that have something unread, in fair order. true when there
- * is more to read now. Called by the agent at the end of each round of the loop, behind the
- * sockets. The agent commits afterwards. */
-bool docker_input_turn(struct docker_input *d);
-
-/* There may be room in the buffer again. While there is none, files are still opened as they
- * appear, and held when they are rotated or removed. inputs.docker.max_held counts the unread bytes
- * of those without a name any more: what still has one costs no disk that Docker would give back.
- */
-void docker_input_room(struct docker_input *d);
-
-/* Called after each successful commit and whenever the durable mark moved: files that were removed
- * and read may be closed. */
-void docker_input_committed(struct docker_input *d);
+/* By which it is run (tail_turns.h). As long as the input. */
+struct tail_turns *docker_input_turns(struct docker_input *d);
 
 /* The origin of a container by its id (64 hex digits; a unique prefix of 12 at least), NULL when it
  * is not known here. Borrowed until the next call into this module. For GELF. */

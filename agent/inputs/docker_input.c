@@ -5,7 +5,6 @@
 #include "agent/inputs/docker.h"
 
 #include "agent/inputs/docker_folders.h"
-#include "agent/inputs/tail_turns.h"
 
 #include <stdlib.h>
 
@@ -15,6 +14,11 @@ struct docker_input {
 };
 
 /* ---- folders ---- */
+
+static void before(void *arg)
+{
+    docker_folders_take_held(arg);
+}
 
 static void visit(void *arg)
 {
@@ -32,7 +36,7 @@ static bool polls(void *arg)
 }
 
 static const struct tail_folders folders = {
-    .visit = visit, .tick = tick, .polls = polls, .idle_ms = 10000};
+    .before = before, .visit = visit, .tick = tick, .polls = polls, .idle_ms = 10000};
 
 /* ---- life ---- */
 
@@ -65,20 +69,9 @@ void docker_input_stop(struct docker_input *d)
 
 /* ---- turns ---- */
 
-bool docker_input_turn(struct docker_input *d)
+struct tail_turns *docker_input_turns(struct docker_input *d)
 {
-    docker_folders_take_held(d->folders);
-    return tail_turns_run(&d->turns);
-}
-
-void docker_input_room(struct docker_input *d)
-{
-    tail_turns_room(&d->turns);
-}
-
-void docker_input_committed(struct docker_input *d)
-{
-    tail_turns_committed(&d->turns);
+    return &d->turns;
 }
 
 void docker_input_formats_changed(struct docker_input *d)

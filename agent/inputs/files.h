@@ -7,6 +7,7 @@
 #define BARGE_INPUT_FILES_H
 
 #include "agent/config/config.h"
+#include "agent/inputs/tail_turns.h"
 #include "agent/loop/loop.h"
 #include "agent/pipeline/intake.h"
 
@@ -20,14 +21,8 @@ struct files_input *files_input_start(struct file_rule *const *rules, struct loo
 /* Whether the parsers of the rules can be made: 0, or -1 with *e as files_input_start has it. */
 int files_input_check(struct file_rule *const *rules, struct error *e);
 
-/* Reads for one bounded turn, in fair order. true when there is more to read now. */
-bool files_input_turn(struct files_input *d);
-
-/* There may be room in the buffer again. */
-void files_input_room(struct files_input *d);
-
-/* After each successful commit and whenever the durable mark moved. */
-void files_input_committed(struct files_input *d);
+/* By which it is run (tail_turns.h). As long as the input. */
+struct tail_turns *files_input_turns(struct files_input *d);
 
 void files_input_stop(struct files_input *d);
 

@@ -8,7 +8,6 @@
 #include "agent/inputs/files_log.h"
 #include "agent/inputs/files_name.h"
 #include "agent/inputs/tail_tree.h"
-#include "agent/inputs/tail_turns.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -143,19 +142,9 @@ void files_input_stop(struct files_input *d)
 
 /* ---- turns ---- */
 
-bool files_input_turn(struct files_input *d)
+struct tail_turns *files_input_turns(struct files_input *d)
 {
-    return tail_turns_run(&d->turns);
-}
-
-void files_input_room(struct files_input *d)
-{
-    tail_turns_room(&d->turns);
-}
-
-void files_input_committed(struct files_input *d)
-{
-    tail_turns_committed(&d->turns);
+    return &d->turns;
 }
 
 size_t files_input_fixed(const char *pattern)

@@ -9,6 +9,7 @@
 #define BARGE_INPUT_PODS_H
 
 #include "agent/config/config.h"
+#include "agent/inputs/tail_turns.h"
 #include "agent/loop/loop.h"
 #include "agent/pipeline/intake.h"
 
@@ -21,14 +22,8 @@ struct pods_input *pods_input_start(const struct kubernetes_settings *settings,
                                     const struct docker_settings *docker, struct loop *loop,
                                     struct intake *in);
 
-/* Reads for one bounded turn, in fair order. true when there is more to read now. */
-bool pods_input_turn(struct pods_input *d);
-
-/* There may be room in the buffer again. */
-void pods_input_room(struct pods_input *d);
-
-/* After each successful commit and whenever the durable mark moved. */
-void pods_input_committed(struct pods_input *d);
+/* By which it is run (tail_turns.h). As long as the input. */
+struct tail_turns *pods_input_turns(struct pods_input *d);
 
 /* The intake has other formats: those that were taken from the former ones are let go. */
 void pods_input_formats_changed(struct pods_input *d);

@@ -7,7 +7,6 @@
 #include "agent/inputs/docker_places.h"
 #include "agent/inputs/pods_log.h"
 #include "agent/inputs/tail_tree.h"
-#include "agent/inputs/tail_turns.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -118,19 +117,9 @@ void pods_input_stop(struct pods_input *d)
 
 /* ---- turns ---- */
 
-bool pods_input_turn(struct pods_input *d)
+struct tail_turns *pods_input_turns(struct pods_input *d)
 {
-    return tail_turns_run(&d->turns);
-}
-
-void pods_input_room(struct pods_input *d)
-{
-    tail_turns_room(&d->turns);
-}
-
-void pods_input_committed(struct pods_input *d)
-{
-    tail_turns_committed(&d->turns);
+    return &d->turns;
 }
 
 void pods_input_formats_changed(struct pods_input *d)

@@ -165,6 +165,8 @@ bool tail_turns_run(struct tail_turns *t)
     struct tail_shared *s = &t->shared;
     bool was_full = t->full;
 
+    if (t->folders->before)
+        t->folders->before(t->arg);
     if (s->visits)
         t->folders->visit(t->arg);
     if (!s->ready)

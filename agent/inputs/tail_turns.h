@@ -12,7 +12,8 @@
 
 /* What the input looks after itself. */
 struct tail_folders {
-    void (*visit)(void *arg); /* looks at the logs for which that is wanted */
+    void (*before)(void *arg); /* at the beginning of each turn; NULL: nothing */
+    void (*visit)(void *arg);  /* looks at the logs for which that is wanted */
     void (*tick)(
         void *arg); /* to be called every second while something waits, else every idle_ms */
     bool (*polls)(void *arg); /* whether something is looked at by the clock alone */
@@ -39,12 +40,17 @@ void tail_turns_begin(struct tail_turns *t, const struct tail_folders *folders, 
 /* When there are no logs any more. */
 void tail_turns_fini(struct tail_turns *t);
 
-/* One turn. true when there is more to read now; false also when the intake has no room. */
+/* One bounded turn, in fair order. true when there is more to read now; false also when the intake
+ * has no room. Called by the agent at the end of each round of the loop, behind the sockets; the
+ * agent commits afterwards. */
 bool tail_turns_run(struct tail_turns *t);
 
-/* There may be room in the buffer again. */
+/* There may be room in the buffer again. While there is none, files are still opened as they
+ * appear, and held when they are rotated or removed; max_held_bytes counts the unread bytes of
+ * those without a name any more: what still has one costs no disk that would be given back. */
 void tail_turns_room(struct tail_turns *t);
-/* After each commit, and whenever the durable mark moved. */
+/* After each successful commit, and whenever the durable mark moved: files that were removed and
+ * read may be closed. */
 void tail_turns_committed(struct tail_turns *t);
 /* Something happened outside a turn (arg: the struct tail_turns): it may wait for the clock. */
 void tail_turns_changed(void *arg);

@@ -300,12 +300,12 @@ static void stage_commit(void)
 
 static bool stage_turn(void *arg)
 {
-    bool more = docker_input_turn(stage_input);
+    bool more = tail_turns_run(docker_input_turns(stage_input));
 
     (void)arg;
     if (!stage.no_commit) {
         stage_commit();
-        docker_input_committed(stage_input);
+        tail_turns_committed(docker_input_turns(stage_input));
     }
     if (stage_until())
         loop_stop(stage_loop);

@@ -329,7 +329,7 @@ static void test_removed_file_is_read_to_its_end(void **state)
     assert_true(stage.owed_urgent > 0);
     assert_true(metric_get(M_DOCKER_HELD) > 0);
     stage.full = false;
-    docker_input_room(stage_input);
+    tail_turns_room(docker_input_turns(stage_input));
     stage_run_to(102);
     assert_text(101, "last");
     /* It stays open until what was read is on disk. */
@@ -367,7 +367,7 @@ static void test_held_files_are_let_go(void **state)
     wanted_metric = 5 * (71 + strlen("in the first file, which is too much"));
     stage_run(metric_reached);
     stage.full = false;
-    docker_input_room(stage_input);
+    tail_turns_room(docker_input_turns(stage_input));
     stage_run_to(2);
     assert_text(1, "in the second file");
 }
@@ -740,7 +740,7 @@ static void test_compressed_while_half_read(void **state)
     stage_run_rounds(10);
     assert_int_equal(stage.n, 15);
     stage.room = UINT64_MAX;
-    docker_input_room(stage_input);
+    tail_turns_room(docker_input_turns(stage_input));
     stage_run_to(41);
     stage_run_rounds(30);
     assert_int_equal(stage.n, 41);
@@ -1259,7 +1259,7 @@ static void play_action(void)
             stage_run_rounds(4);
         stage.room = UINT64_MAX;
         if (stage_input)
-            docker_input_room(stage_input);
+            tail_turns_room(docker_input_turns(stage_input));
         break;
     case 3:
         if (play.removes)
