@@ -8,6 +8,7 @@
 #define RANDOM_LETTERS "bcdfghjklmnpqrstvwxz2456789" /* no vowels: they make no words */
 #define HASH_LETTERS "bcdf456789"                    /* what becomes of a number's digits */
 #define RANDOM_N 5
+#define GENERATED_MAX 63 /* what the random letters are put to is cut to make room for them */
 #define HASH_MIN 5
 #define HASH_MAX 10 /* digits of 32 bits */
 #define UID_HEX 32  /* of a static pod: a hash of its manifest */
@@ -77,6 +78,24 @@ static bool is_static(const struct pods_name *pod)
     return pod->uid.n == UID_HEX && consists_of(pod->uid.p, UID_HEX, "0123456789abcdef");
 }
 
+/* Whether a name was cut to make room for its random letters. */
+static bool is_cut(struct bytes name)
+{
+    return name.n == GENERATED_MAX && name.p[name.n - RANDOM_N - 1] != '-' &&
+           consists_of(name.p + name.n - RANDOM_N, RANDOM_N, RANDOM_LETTERS);
+}
+
+/* The workload of a name that was cut, somewhere in it or in a ReplicaSet's hash behind it. */
+static struct bytes cut_workload(struct bytes name)
+{
+    struct bytes rest, last;
+
+    name.n -= RANDOM_N;
+    rest = name;
+    last = last_part(&rest);
+    return last.n <= HASH_MAX && consists_of(last.p, last.n, HASH_LETTERS) ? rest : name;
+}
+
 struct bytes pods_name_workload(const struct pods_name *pod, struct bytes node)
 {
     struct bytes name = pod->pod, rest = name, last, before;
@@ -90,6 +109,8 @@ struct bytes pods_name_workload(const struct pods_name *pod, struct bytes node)
     last = last_part(&rest);
     if (is_ordinal(last))
         return rest;
+    if (is_cut(name))
+        return cut_workload(name);
     if (last.n != RANDOM_N)
         return name;
     name = rest;

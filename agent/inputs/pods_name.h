@@ -18,8 +18,9 @@ bool pods_name_parse(const char *folder, struct pods_name *to);
 
 /* The workload, from the pod's own name, without what its controller puts behind: a ReplicaSet's
  * hash and five letters, a CronJob's time and five letters, a DaemonSet's or Job's five letters, a
- * StatefulSet's ordinal; a static pod's node (none: not known). The pod's name when there is
- * nothing of that. */
+ * StatefulSet's ordinal; a static pod's node (none: not known). Of a name that was cut at 63
+ * letters, what the cut has left of the workload's. The pod's name when there is nothing of that.
+ */
 struct bytes pods_name_workload(const struct pods_name *pod, struct bytes node);
 
 /* Whether one of patterns (namespace/pod, with *; ended by NULL) names this pod. */
