@@ -73,8 +73,9 @@ int format_create(const struct parser_settings *s, struct format **out, struct e
         free(f);
         return -1;
     }
-    if (f->kind == PARSER_MULTILINE && !(f->multiline = format_multiline_create(s, e))) {
-        free(f);
+    if ((f->kind == PARSER_MULTILINE || (s->start && s->start[0])) &&
+        !(f->multiline = format_multiline_create(s, e))) {
+        format_free(f);
         return -1;
     }
     *out = f;
@@ -94,7 +95,7 @@ const struct multiline_rule *format_lines(const struct format *f)
 {
     static const struct multiline_rule mysql = {.languages = MULTILINE_MYSQL};
 
-    if (f->kind == PARSER_MULTILINE)
+    if (f->multiline)
         return format_multiline_rule(f->multiline);
     return f->kind == PARSER_MYSQL ? &mysql : NULL;
 }

@@ -38,7 +38,8 @@ struct format {
     format_read_fn *read; /* NULL: PARSER_TEXT and PARSER_JSON, which the encoder knows itself */
     bool takes_json;      /* also what is a JSON object is read by it */
     struct format_regex *regex;         /* PARSER_REGEX */
-    struct format_multiline *multiline; /* PARSER_MULTILINE: it reads joined records alone */
+    struct format_multiline *multiline; /* PARSER_MULTILINE, which reads joined records alone, and
+                                           PARSER_REGEX with a start: which lines are joined */
 };
 
 /* Where formats write; its parts are for them alone. */

@@ -1,5 +1,6 @@
 /*
- * format_multiline: `parser: multiline`: which lines of a container belong together (multiline.h),
+ * format_multiline: `parser: multiline`: which lines belong together (multiline.h; of `parser:
+ * regex` with a start, too),
  * and what the document of a joined record has: the message, and its trace as error.*.
  */
 #ifndef BARGE_FORMAT_MULTILINE_H

@@ -1,5 +1,6 @@
 #include "parsers/format_regex.h"
 
+#include "parsers/format_date.h"
 #include "parsers/format_put.h"
 #include "parsers/pattern.h"
 #include "parsers/timestamp.h"
@@ -12,14 +13,14 @@ struct group {
     char *name; /* with dots */
     unsigned number;
     enum type type;
-    bool is_time;
+    bool is_time, is_message;
 };
 
 struct format_regex {
     struct pattern *pattern;
     struct group *groups;
     size_t n;
-    bool has_message;
+    struct format_date *date; /* NULL: times are in RFC 3339 */
 };
 
 /* a__b is a.b, as a group's name can have no dots. */
@@ -47,6 +48,13 @@ static enum type type_called(const char *name)
     return TYPE_STRING; /* the configuration was checked */
 }
 
+static bool is_time(const char *name, const struct parser_settings *s)
+{
+    if (s->time_key && s->time_key[0])
+        return strcmp(name, s->time_key) == 0;
+    return strcmp(name, "time") == 0 || strcmp(name, "timestamp") == 0;
+}
+
 static void read_groups(struct format_regex *r, const struct parser_settings *s)
 {
     size_t n;
@@ -59,31 +67,45 @@ static void read_groups(struct format_regex *r, const struct parser_settings *s)
 
         g->name = dotted(name);
         g->number = names[r->n].group;
-        g->is_time = strcmp(name, "time") == 0 || strcmp(name, "timestamp") == 0;
-        r->has_message |= strcmp(name, "message") == 0 || strcmp(name, "msg") == 0;
+        g->is_time = is_time(name, s);
+        g->is_message = strcmp(name, "message") == 0 || strcmp(name, "msg") == 0;
         for (const struct field_pair *t = s->types; t && t->name; t++)
             if (strcmp(t->name, name) == 0)
                 g->type = type_called(t->value);
     }
 }
 
-static int check_types(const struct format_regex *r, const struct parser_settings *s,
-                       struct error *e)
+static bool has_group(const struct format_regex *r, const char *name)
 {
     size_t n;
     const struct pattern_name *names = pattern_names(r->pattern, &n);
 
-    if (n == 0)
-        return error_set(e, "pattern: it names no group; write (?<name>…)");
-    for (const struct field_pair *t = s->types; t && t->name; t++) {
-        size_t i = 0;
+    for (size_t i = 0; i < n; i++)
+        if (!name || strcmp(names[i].name, name) == 0)
+            return true;
+    return false;
+}
 
-        while (i < n && strcmp(names[i].name, t->name) != 0)
-            i++;
-        if (i == n)
+static int check_groups(const struct format_regex *r, const struct parser_settings *s,
+                        struct error *e)
+{
+    if (!has_group(r, NULL))
+        return error_set(e, "pattern: it names no group; write (?<name>…)");
+    for (const struct field_pair *t = s->types; t && t->name; t++)
+        if (!has_group(r, t->name))
             return error_set(e, "types: the pattern has no group %.60s", t->name);
-    }
+    if (s->time_key && s->time_key[0] && !has_group(r, s->time_key))
+        return error_set(e, "time_key: the pattern has no group %.60s", s->time_key);
     return 0;
+}
+
+static int read_formats(struct format_regex *r, const struct parser_settings *s, struct error *e)
+{
+    if (!s->time_formats || !s->time_formats[0])
+        return 0;
+    r->date = format_date_create(s->time_formats,
+                                 s->time_zone && s->time_zone[0] ? s->time_zone : "local", e);
+    return r->date ? 0 : -1;
 }
 
 struct format_regex *format_regex_create(const struct parser_settings *s, struct error *e)
@@ -94,7 +116,7 @@ struct format_regex *format_regex_create(const struct parser_settings *s, struct
     r->pattern = pattern_create(s->pattern, &why);
     if (!r->pattern) {
         error_set(e, "pattern: %s", why.text);
-    } else if (check_types(r, s, e) == 0) {
+    } else if (check_groups(r, s, e) == 0 && read_formats(r, s, e) == 0) {
         read_groups(r, s);
         return r;
     }
@@ -109,6 +131,7 @@ void format_regex_free(struct format_regex *r)
     for (size_t i = 0; i < r->n; i++)
         free(r->groups[i].name);
     free(r->groups);
+    format_date_free(r->date);
     pattern_free(r->pattern);
     free(r);
 }
@@ -145,20 +168,23 @@ bool format_regex_read(const struct format *f, struct bytes text, struct format_
                        struct format_result *out)
 {
     const struct format_regex *r = f->regex;
+    bool has_message = false;
 
     if (pattern_search(r->pattern, text, w->pattern) != PATTERN_FOUND)
         return false;
-    if (!r->has_message)
-        format_put_string(w, "message", text);
     for (size_t i = 0; i < r->n; i++) {
         const struct group *g = &r->groups[i];
         struct bytes value = pattern_group(w->pattern, g->number);
 
-        if (!value.p || (g->type != TYPE_STRING && (value.n == 0 || bytes_is(value, "-"))))
+        if (value.n == 0 || (g->type != TYPE_STRING && bytes_is(value, "-")))
             continue;
         put(g, value, w);
-        if (g->is_time && !out->has_time)
-            out->has_time = timestamp_parse(value, &out->time_ns);
+        has_message |= g->is_message;
+        if (g->is_time && w->want_time && !out->has_time)
+            out->has_time = r->date ? format_date_read(r->date, value, &out->time_ns)
+                                    : timestamp_parse(value, &out->time_ns);
     }
+    if (!has_message)
+        format_put_string(w, "message", text);
     return true;
 }

@@ -3,6 +3,7 @@
 #include "parsers/timestamp.h"
 
 #include <stdio.h>
+#include <strings.h>
 #include <time.h>
 
 #define NS_PER_S 1000000000
@@ -26,12 +27,12 @@ static int number(struct bytes s, size_t at, size_t n)
     return v;
 }
 
-static int month_of(const char *p)
+int format_time_month(const char *p)
 {
     static const char names[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
 
     for (int i = 0; i < 12; i++)
-        if (memcmp(names + 3 * i, p, 3) == 0)
+        if (strncasecmp(names + 3 * i, p, 3) == 0)
             return i + 1;
     return 0;
 }
@@ -42,7 +43,7 @@ bool format_time_clf(struct bytes s, int64_t *ns)
     int month;
 
     if (s.n != 26 || s.p[2] != '/' || s.p[6] != '/' || s.p[11] != ':' || s.p[20] != ' ' ||
-        (month = month_of(s.p + 3)) == 0)
+        (month = format_time_month(s.p + 3)) == 0)
         return false;
     snprintf(text, sizeof text, "%.4s-%02d-%.2sT%.8s%.3s:%.2s", s.p + 7, month, s.p, s.p + 12,
              s.p + 21, s.p + 24);

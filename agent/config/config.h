@@ -62,7 +62,10 @@ struct parser_settings {
     char *pattern;            /* PARSER_REGEX, else "" */
     struct field_pair *types; /* of its groups: string, long, double or boolean */
     unsigned language;        /* PARSER_MULTILINE: auto, java, python, go, dotnet */
-    char *start;              /* likewise: a pattern instead, else "" */
+    char *start;              /* likewise, and of PARSER_REGEX: a pattern instead, else "" */
+    char *time_key;           /* PARSER_REGEX: the group with the time, "": time or timestamp */
+    char **time_formats;      /* likewise: none: RFC 3339 */
+    char *time_zone;          /* likewise: of times without one; "": local */
 };
 
 /* Which containers a parser is for: all of what is not "" must fit. */

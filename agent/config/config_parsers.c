@@ -24,21 +24,31 @@ static bool given(const struct setting_item *item, size_t key)
 int config_parsers_check(const struct setting_item *item, size_t first,
                          const struct parser_settings *s, size_t *key, struct error *why)
 {
-    enum { PARSER, PATTERN, TYPES, LANGUAGE, START };
+    enum { PARSER, PATTERN, TYPES, LANGUAGE, START, TIME_KEY, TIME_FORMATS, TIME_ZONE };
+    static const unsigned of_regex[] = {PATTERN, TYPES, TIME_KEY, TIME_FORMATS, TIME_ZONE};
+    bool multiline = s->kind == PARSER_MULTILINE, regex = s->kind == PARSER_REGEX;
 
-    if (s->kind == PARSER_REGEX && !given(item, first + PATTERN)) {
+    if (regex && !given(item, first + PATTERN)) {
         *key = first + PARSER;
         return error_set(why,
                          "pattern is missing; write one like '^(?<level>\\w+) (?<message>.*)$'");
     }
-    for (size_t i = PATTERN; i <= TYPES && s->kind != PARSER_REGEX; i++)
-        if (given(item, first + i)) {
-            *key = first + i;
+    for (size_t i = 0; i < ARRAY_LEN(of_regex) && !regex; i++)
+        if (given(item, first + of_regex[i])) {
+            *key = first + of_regex[i];
             return error_set(why, "only parser: regex has it; remove it");
         }
-    if (s->kind != PARSER_MULTILINE && (s->language || given(item, first + START))) {
-        *key = first + (s->language ? LANGUAGE : START);
+    if (!multiline && s->language) {
+        *key = first + LANGUAGE;
         return error_set(why, "only parser: multiline has it; remove it");
+    }
+    if (!multiline && !regex && given(item, first + START)) {
+        *key = first + START;
+        return error_set(why, "only parser: multiline and regex have it; remove it");
+    }
+    if (given(item, first + TIME_ZONE) && !given(item, first + TIME_FORMATS)) {
+        *key = first + TIME_ZONE;
+        return error_set(why, "without time_formats a time has a zone of its own; add them");
     }
     if (s->language && given(item, first + START)) {
         *key = first + START;

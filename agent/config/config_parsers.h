@@ -28,8 +28,18 @@ extern const char *const config_parsers_languages[];
         SETTING("language", SET_CHOICE, SETTING_AT(type, member.language), "auto",                 \
                 "of parser: multiline, whose stack traces are put together",                       \
                 .choices = config_parsers_languages),                                              \
-        SETTING("start", SET_STRING, SETTING_AT(type, member.start), NULL,                         \
-                "of parser: multiline, a PCRE2 pattern of the lines that begin a record",          \
+        SETTING(                                                                                   \
+            "start", SET_STRING, SETTING_AT(type, member.start), NULL,                             \
+            "of parser: multiline and regex, a PCRE2 pattern of the lines that begin a record",    \
+            .check = config_value_check_nonempty),                                                 \
+        SETTING("time_key", SET_STRING, SETTING_AT(type, member.time_key), NULL,                   \
+                "of parser: regex, the group that says when (plain files): time or timestamp",     \
+                .check = config_value_check_field),                                                \
+        SETTING("time_formats", SET_LIST, SETTING_AT(type, member.time_formats), "",               \
+                "its forms, as Logstash has them: ISO8601, UNIX, UNIX_MS, yyyy/MM/dd HH:mm:ss …",  \
+                .check = config_value_check_nonempty),                                             \
+        SETTING("time_zone", SET_STRING, SETTING_AT(type, member.time_zone), NULL,                 \
+                "of times that name none: local, UTC or +01:00",                                   \
                 .check = config_value_check_nonempty)
 
 /* What the keys of a parser must have together: PARSER_KEYS begin at index first of the item's

@@ -16,6 +16,10 @@ static struct field_pair types[] = {{(char *)"n", (char *)"long"},
                                     {(char *)"b", (char *)"boolean"},
                                     {NULL, NULL}};
 
+static char *forms[] = {(char *)"ISO8601",           (char *)"UNIX",
+                        (char *)"UNIX_MS",           (char *)"EEE dd/MMM/yyyy:hh:mm:ss,SSS a Z",
+                        (char *)"yyyyMMddHHmmssSSS", NULL};
+
 static const struct parser_settings settings[] = {
     {.kind = PARSER_LOGFMT},
     {.kind = PARSER_NGINX},
@@ -24,6 +28,11 @@ static const struct parser_settings settings[] = {
      .pattern = (char *)"^(?<time>\\S+) (?<n>\\S*) (?<d>\\S*) (?<b>\\S*)(?: (?<a__b>.*))?$",
      .types = types},
     {.kind = PARSER_REGEX, .pattern = (char *)"(?<a>\\w+)=(?:(?<b>\\d+)|\"(?<message>[^\"]*)\")"},
+    {.kind = PARSER_REGEX,
+     .pattern = (char *)"^(?<when>[^|]*)(?:\\|(?<message>.*))?$",
+     .time_key = (char *)"when",
+     .time_formats = forms,
+     .time_zone = (char *)"+05:30"},
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)

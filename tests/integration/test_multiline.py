@@ -11,7 +11,8 @@ from expect import value_at
 from waiting import wait_until
 
 RULES = [{"container": "api-*", "parser": "multiline"},
-         {"container": "own-*", "parser": "multiline", "start": r"^\d+ "}]
+         {"container": "own-*", "parser": "multiline", "start": r"^\d+ "},
+         {"container": "read-*", "parser": "regex", "pattern": r"^(?<n>\d+) (?<level>\w+) (?s:(?<message>.*))$", "start": r"^\d+ "}]
 HEAD = "12:00:00 ERROR order failed"
 TRACE = ["com.shop.OrderException: no stock", "\tat com.shop.Orders.take(Orders.java:17)", "Caused by: java.io.IOException: disk",
          "\t... 1 more"]
@@ -28,7 +29,7 @@ def messages(elastic):
 
 def test_a_trace_is_one_document(lab):
     elastic, docker = lab.elastic(), lab.docker()
-    api, own = docker.container("api-1"), docker.container("own-1")
+    api, own, read = docker.container("api-1"), docker.container("own-1"), docker.container("read-1")
     barge = lab.barge(lab.config(elastic, docker, parsers=RULES))
     for i in range(len(TRACE)):  # both streams at once, line by line
         if i == 0:
@@ -38,12 +39,14 @@ def test_a_trace_is_one_document(lab):
         write(api, ['  File "a.py", line 1'] if i < 3 else ["ValueError: bad sku"], "stderr")
     write(api, ['{"msg":"an object","sku":"A"}'])
     write(own, ["1 first", "more of it", "2 second"])
+    write(read, ["3 WARN third", " more", "4 INFO fourth"])
     written = time.monotonic()
-    elastic.wait_for(6)
+    elastic.wait_for(8)
     assert time.monotonic() - written < 10  # two seconds, on a machine that is not loaded
     barge.wait_drained()
     found = {value_at(d, "message"): d for d in elastic.documents()}
-    assert sorted(found) == sorted(["before", HEAD, "ValueError: bad sku", "an object", "1 first\nmore of it", "2 second"])
+    assert sorted(found) == sorted(["before", HEAD, "ValueError: bad sku", "an object", "1 first\nmore of it", "2 second", "third\n more", "fourth"])
+    assert [(d["n"], d["log"]["level"], d.get("tags")) for d in (found["third\n more"], found["fourth"])] == [("3", "warn", None), ("4", "info", None)]
     java = found[HEAD]
     assert value_at(java, "error.stack_trace") == "\n".join(TRACE)
     assert value_at(java, "error.type") == "com.shop.OrderException" and value_at(java, "error.message") == "no stock"

@@ -18,7 +18,8 @@ struct document_case {
     const char *name;
     struct record record; /* text raw */
     struct enrich_settings settings;
-    struct parser_settings parser; /* of "parser": a name, "pattern" and "types" */
+    struct parser_settings parser; /* of "parser": a name, "pattern", "types" … */
+    char *time_formats[2];         /* of "time_format" */
     struct bytes label, guess;
     yajl_val expect;
     struct strbuf extra;
@@ -170,6 +171,10 @@ static struct document_case *document_case_read(FILE *f, struct enrich_settings 
         c->settings.service = (char *)case_string(c, "service").p;
     c->parser.kind = case_parser(case_string(c, "parser"));
     c->parser.pattern = (char *)case_string(c, "pattern").p;
+    c->parser.time_key = (char *)case_string(c, "time_key").p;
+    c->parser.time_zone = (char *)case_string(c, "time_zone").p;
+    c->time_formats[0] = (char *)case_string(c, "time_format").p;
+    c->parser.time_formats = c->time_formats;
     case_pairs(c, "types", c->pairs[4], &c->parser.types, false);
     c->label = case_string(c, "label");
     c->guess = case_string(c, "guess");
