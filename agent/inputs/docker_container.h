@@ -31,8 +31,9 @@ struct docker_container {
     struct docker_folder *folder;           /* where it lies; NULL when gone */
     const struct docker_settings *settings; /* borrowed */
     char hex[DOCKER_HEX_BYTES + 1];
-    int watch;  /* inotify descriptor of its folder, -1: it is polled */
-    int holder; /* docker_holder's watch of it, -1: its events tell what is made */
+    int watch;           /* of its folder (tail_events.h), -1: it is polled */
+    uint32_t watch_mask; /* what for */
+    int holder;          /* docker_holder's watch of it, -1: its events tell what is made */
     enum docker_follow follow;
     struct docker_config config;
     struct origin *origin;

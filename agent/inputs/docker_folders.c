@@ -22,6 +22,7 @@
 #define POLL_MS 1000         /* containers without a watch */
 #define UNREAD_SCAN_MS 10000 /* containers with something unread */
 #define RESCAN_MS 60000
+#define IDLE_MS 10000
 #define PLACES_MS 5000 /* folders that are not there, or not any more */
 #define GONE_KEEP_MS 300000
 #define ORPHAN_KEEP_MS                                                                             \
@@ -43,15 +44,6 @@ struct docker_folder {
     uint64_t scan;
 };
 
-/* What a watch descriptor belongs to. */
-struct watch {
-    struct watch *next;
-    int wd;
-    uint32_t mask;
-    struct docker_container *container; /* or folder */
-    struct docker_folder *folder;
-};
-
 struct docker_folders {
     struct tail_shared *shared;
     const struct docker_settings *settings;
@@ -59,10 +51,8 @@ struct docker_folders {
     void *arg;
     struct tail_events events;
     struct docker_holder *holder;
-    bool watches_used_up; /* said once */
     bool waiting_said;
     struct docker_folder *list;
-    struct watch *watches[BUCKETS];
     struct docker_container *by_id[BUCKETS];
     size_t n_containers;
     bool polls; /* some container has no watch */
@@ -97,64 +87,6 @@ struct docker_container *docker_folders_container(struct docker_folders *d, stru
 
 /* ---- watches ---- */
 
-static struct watch **watch_at(struct docker_folders *d, int wd)
-{
-    struct watch **at = &d->watches[(unsigned)wd % BUCKETS];
-
-    while (*at && (*at)->wd != wd)
-        at = &(*at)->next;
-    return at;
-}
-
-static void forget_watch(struct docker_folders *d, int wd)
-{
-    struct watch **at = watch_at(d, wd), *w = *at;
-
-    if (!w)
-        return;
-    *at = w->next;
-    if (w->container) {
-        w->container->watch = -1;
-    } else {
-        w->folder->watch = -1;
-    }
-    free(w);
-}
-
-static void say_used_up(struct docker_folders *d)
-{
-    if (d->watches_used_up)
-        return;
-    d->watches_used_up = true;
-    log_warn("no inotify watches left, polling instead: costs CPU time, and files that live for "
-             "less than a second may be missed",
-             LOG_STR("knob", "fs.inotify.max_user_watches"));
-}
-
-/* Watches path, or changes what is watched for. -1 when it cannot be watched. */
-static int watch(struct docker_folders *d, const char *path, uint32_t mask,
-                 struct docker_container *c, struct docker_folder *f)
-{
-    int wd = d->events.inotify < 0 ? -1 : inotify_add_watch(d->events.inotify, path, mask);
-    struct watch **at, *w;
-
-    if (wd < 0) {
-        if (d->events.inotify >= 0 && errno == ENOSPC)
-            say_used_up(d);
-        return -1;
-    }
-    at = watch_at(d, wd);
-    if (!*at) {
-        *at = base_calloc(1, sizeof **at);
-        (*at)->wd = wd;
-    }
-    w = *at;
-    w->mask = mask;
-    w->container = c;
-    w->folder = f;
-    return wd;
-}
-
 /* Where the watches do not suffice for both, the holder's is worth more: a file that grows can be
  * polled, one that is gone cannot. */
 static void hold_container(struct docker_folders *d, struct docker_container *c, const char *path)
@@ -164,7 +96,7 @@ static void hold_container(struct docker_folders *d, struct docker_container *c,
             docker_container_count_anew(c);
         c->holder = docker_holder_watch(d->holder, path, c->hex);
         if (c->holder < 0 && d->holder && errno == ENOSPC)
-            say_used_up(d);
+            tail_events_say_used_up(&d->events);
     } else if (c->follow != DOCKER_FOLLOWED && c->holder >= 0) {
         docker_holder_unwatch(d->holder, c->holder);
         c->holder = -1;
@@ -176,25 +108,20 @@ static void watch_container(struct docker_folders *d, struct docker_container *c
     uint32_t mask = c->follow == DOCKER_FOLLOWED ? LOG_EVENTS : CONFIG_EVENTS;
     char path[4096];
 
-    if (!c->folder || (c->watch >= 0 && (*watch_at(d, c->watch))->mask == mask))
+    if (!c->folder || (c->watch >= 0 && c->watch_mask == mask))
         return;
     snprintf(path, sizeof path, "%s/%s", c->folder->path, c->hex);
     hold_container(d, c, path);
-    c->watch = watch(d, path, mask, c, NULL);
+    c->watch = tail_events_watch(&d->events, path, mask, c);
+    c->watch_mask = mask;
     d->polls |= c->watch < 0;
 }
 
 static void unwatch_container(struct docker_folders *d, struct docker_container *c)
 {
-    int wd = c->watch;
-
     docker_holder_unwatch(d->holder, c->holder);
-    c->holder = -1;
-    if (wd < 0)
-        return;
-    forget_watch(d, wd);
-    inotify_rm_watch(d->events.inotify,
-                     wd); /* fails when the folder has gone: then the kernel did it */
+    tail_events_unwatch(&d->events, c->watch, c);
+    c->holder = c->watch = -1;
 }
 
 /* ---- containers come and go ---- */
@@ -283,14 +210,9 @@ static void lose_folder(struct docker_folders *d, struct docker_folder *f)
     for (struct tail_log *log = d->shared->all; log; log = log->next_all)
         if (docker_container_of(log)->folder == f)
             lose_container(d, docker_container_of(log));
-    if (f->watch >= 0) {
-        int wd = f->watch;
-
-        forget_watch(d, wd);
-        inotify_rm_watch(d->events.inotify, wd);
-    }
+    tail_events_unwatch(&d->events, f->watch, f);
     io_close(f->fd);
-    f->fd = -1;
+    f->fd = f->watch = -1;
 }
 
 /* Whether the same folder is followed under another path already. */
@@ -318,7 +240,7 @@ static void try_folder(struct docker_folders *d, struct docker_folder *f)
     }
     f->fd = fd;
     f->inode = inode;
-    f->watch = watch(d, f->path, FOLDER_EVENTS, NULL, f);
+    f->watch = tail_events_watch(&d->events, f->path, FOLDER_EVENTS, f);
     log_info("reading containers", LOG_STR("path", f->path));
     rescan_folder(d, f, true);
 }
@@ -420,8 +342,10 @@ static void rescan_all(struct docker_folders *d)
     }
 }
 
-static void overflowed(struct docker_folders *d)
+static void overflowed(void *arg)
 {
+    struct docker_folders *d = arg;
+
     log_warn("inotify events were lost, looking at everything again",
              LOG_STR("knob", "fs.inotify.max_queued_events"));
     rescan_all(d);
@@ -432,6 +356,10 @@ static void folder_event(struct docker_folders *d, struct docker_folder *f,
 {
     struct docker_container *c;
 
+    if (e->mask & IN_IGNORED) {
+        f->watch = -1;
+        return;
+    }
     if (e->mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT)) {
         if (f->fd >= 0)
             lose_folder(d, f);
@@ -449,37 +377,35 @@ static void folder_event(struct docker_folders *d, struct docker_folder *f,
         lose_container(d, c);
 }
 
-static void handle_event(void *arg, const struct inotify_event *e)
+static void container_event(struct docker_folders *d, struct docker_container *c,
+                            const struct inotify_event *e)
 {
-    struct docker_folders *d = arg;
-    struct watch *w;
-
-    if (e->mask & IN_Q_OVERFLOW) {
-        overflowed(d);
-        return;
-    }
-    w = *watch_at(d, e->wd);
-    if (!w)
-        return;
-    if (w->folder) {
-        folder_event(d, w->folder, e);
-        if (e->mask & IN_IGNORED)
-            forget_watch(d, e->wd);
-        return;
-    }
     if (e->mask & IN_IGNORED) { /* the folder has gone, or is going: its parent tells */
-        tail_log_want_scan(&w->container->log);
-        docker_holder_unwatch(d->holder, w->container->holder);
-        w->container->holder = -1;
-        forget_watch(d, e->wd);
-        return;
+        tail_log_want_scan(&c->log);
+        docker_holder_unwatch(d->holder, c->holder);
+        c->holder = c->watch = -1;
+    } else if (e->len) {
+        docker_container_event(c, e->mask, e->name);
     }
-    if (e->len)
-        docker_container_event(w->container, e->mask, e->name);
 }
 
-void docker_folders_take_held(struct docker_folders *d)
+static void handle_event(void *arg, void *of, const struct inotify_event *e)
 {
+    struct docker_folders *d = arg;
+    struct docker_folder *f = d->list;
+
+    while (f && f != of)
+        f = f->next;
+    if (f)
+        folder_event(d, f, e);
+    else
+        container_event(d, of, e);
+}
+
+/* Takes the log files that were opened as they were made (docker_holder.h), if there are any. */
+static void take_held(void *arg)
+{
+    struct docker_folders *d = arg;
     struct docker_held held;
 
     while (docker_holder_take(d->holder, &held)) {
@@ -495,11 +421,6 @@ void docker_folders_take_held(struct docker_folders *d)
     }
 }
 
-static void on_portion(void *arg)
-{
-    docker_folders_visit(arg);
-}
-
 static void on_looked(void *arg)
 {
     struct docker_folders *d = arg;
@@ -507,11 +428,13 @@ static void on_looked(void *arg)
     d->changed(d->arg);
 }
 
-void docker_folders_visit(struct docker_folders *d)
+/* Does what docker_container_want_* asked for. */
+static void visit(void *arg)
 {
+    struct docker_folders *d = arg;
     struct tail_log *log;
 
-    docker_folders_take_held(d); /* ahead of the scans that would look for these files */
+    take_held(d); /* ahead of the scans that would look for these files */
     while ((log = tail_log_take_visit(d->shared))) {
         struct docker_container *c = docker_container_of(log);
 
@@ -527,13 +450,17 @@ void docker_folders_visit(struct docker_folders *d)
 
 /* ---- by the clock ---- */
 
-bool docker_folders_polls(const struct docker_folders *d)
+static bool polls(void *arg)
 {
+    const struct docker_folders *d = arg;
+
     return d->polls;
 }
 
-void docker_folders_tick(struct docker_folders *d)
+/* Polls what has no watch, rescans, waits for folders, forgets containers that are gone. */
+static void tick(void *arg)
 {
+    struct docker_folders *d = arg;
     struct tail_shared *s = d->shared;
     uint64_t now = s->now_ms;
     bool rescan = tail_events_due(&d->rescanned_ms, now, RESCAN_MS);
@@ -572,10 +499,13 @@ void docker_folders_tick(struct docker_folders *d)
         if (unread && log->is_ready)
             tail_log_want_scan(log);
     }
-    docker_folders_visit(d);
+    visit(d);
 }
 
 /* ---- life ---- */
+
+const struct tail_folders docker_folders_turns = {
+    .before = take_held, .visit = visit, .tick = tick, .polls = polls, .idle_ms = IDLE_MS};
 
 struct docker_folders *docker_folders_start(struct tail_shared *s,
                                             const struct docker_settings *settings,
@@ -592,11 +522,17 @@ struct docker_folders *docker_folders_start(struct tail_shared *s,
     d->started_ms = d->polled_ms = d->unread_ms = d->rescanned_ms = d->places_ms = s->now_ms;
     d->n_own = docker_places_own_ids(d->own);
     tail_orphans_take(&d->orphans, s->buffer, TAIL_ID_CONTAINER);
-    d->events = (struct tail_events){
-        .handle = handle_event, .visit = on_portion, .looked = on_looked, .arg = d};
-    tail_events_start(&d->events, s, loop, "cannot use inotify, polling instead");
+    d->events.no_inotify = "cannot use inotify, polling instead";
+    d->events.no_watches = "no inotify watches left, polling instead: costs CPU time, and files "
+                           "that live for less than a second may be missed";
+    d->events.handle = handle_event;
+    d->events.lost = overflowed;
+    d->events.visit = visit;
+    d->events.looked = on_looked;
+    d->events.arg = d;
+    tail_events_start(&d->events, s, loop);
     find_folders(d);
-    docker_folders_visit(d);
+    visit(d);
     return d;
 }
 
@@ -608,8 +544,6 @@ void docker_folders_stop(struct docker_folders *d)
         struct docker_folder *f = d->list;
 
         d->list = f->next;
-        if (f->watch >= 0)
-            forget_watch(d, f->watch);
         if (f->fd >= 0)
             io_close(f->fd);
         free(f->path);

@@ -10,7 +10,7 @@
 #define BARGE_DOCKER_FOLDERS_H
 
 #include "agent/inputs/docker_holder.h"
-#include "agent/loop/loop.h"
+#include "agent/inputs/tail_turns.h"
 
 #define DOCKER_MAX_CONTAINERS 65536
 
@@ -24,16 +24,8 @@ struct docker_folders *docker_folders_start(struct tail_shared *s,
                                             void (*changed)(void *arg), void *arg);
 void docker_folders_stop(struct docker_folders *d);
 
-/* Does what docker_container_want_* asked for. */
-void docker_folders_visit(struct docker_folders *d);
-
-/* Takes the log files that were opened as they were made (docker_holder.h), if there are any. */
-void docker_folders_take_held(struct docker_folders *d);
-
-/* To be called every second or so while shared->attention or docker_folders_polls, else every ten:
- * polls what has no watch, rescans, waits for folders, forgets containers that are gone. */
-void docker_folders_tick(struct docker_folders *d);
-bool docker_folders_polls(const struct docker_folders *d);
+/* How the turns and the clock go through them; arg: the struct docker_folders. */
+extern const struct tail_folders docker_folders_turns;
 
 /* By 64 hex digits, or a beginning of at least 12 that only one has. NULL when there is none. */
 struct docker_container *docker_folders_container(struct docker_folders *d, struct bytes id);

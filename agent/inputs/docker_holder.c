@@ -3,6 +3,7 @@
 #include "agent/base/io.h"
 #include "agent/base/log.h"
 #include "agent/inputs/docker_config.h"
+#include "agent/inputs/watch_table.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +17,6 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
-#define BUCKETS 1024
 #define WAITING_MAX 512 /* not yet taken; then events wait in the kernel */
 #define EVENT_BYTES 16384
 #define BATCH_CONTAINERS (EVENT_BYTES / sizeof(struct inotify_event))
@@ -28,8 +28,6 @@
 #define EVENTS (IN_CREATE | IN_MOVED_FROM | IN_DELETE | IN_ONLYDIR | IN_DONT_FOLLOW)
 
 struct watch {
-    struct watch *next;
-    int wd;
     char *path;
     char hex[DOCKER_HEX_BYTES + 1];
     bool dead; /* unwatched while the thread works on it, which frees it */
@@ -47,7 +45,7 @@ struct docker_holder {
     pthread_mutex_t lock;
     pthread_cond_t taken;
     bool stopping; /* under lock, as all below */
-    struct watch *watches[BUCKETS];
+    struct watch_table watches;
     struct watch *at_work; /* the one that the thread uses without the lock */
     struct docker_held waiting[WAITING_MAX];
     size_t first, n;
@@ -56,17 +54,10 @@ struct docker_holder {
 
 /* ---- watches ---- */
 
-static struct watch **watch_at(struct docker_holder *h, int wd)
+static void free_watch(void *arg)
 {
-    struct watch **at = &h->watches[(unsigned)wd % BUCKETS];
+    struct watch *w = arg;
 
-    while (*at && (*at)->wd != wd)
-        at = &(*at)->next;
-    return at;
-}
-
-static void free_watch(struct watch *w)
-{
     free(w->path);
     free(w);
 }
@@ -74,20 +65,16 @@ static void free_watch(struct watch *w)
 /* Under the lock. */
 static void forget_watch(struct docker_holder *h, int wd)
 {
-    struct watch **at = watch_at(h, wd), *w = *at;
+    struct watch *w = watch_table_take(&h->watches, wd);
 
-    if (!w)
-        return;
-    *at = w->next;
-    if (h->at_work == w)
+    if (w && h->at_work == w)
         w->dead = true;
-    else
+    else if (w)
         free_watch(w);
 }
 
 int docker_holder_watch(struct docker_holder *h, const char *path, const char *hex)
 {
-    struct watch **at;
     int wd;
 
     if (!h) {
@@ -97,12 +84,12 @@ int docker_holder_watch(struct docker_holder *h, const char *path, const char *h
     /* Under the lock: the first event must not come before its watch is known. */
     pthread_mutex_lock(&h->lock);
     wd = inotify_add_watch(h->inotify, path, EVENTS);
-    at = wd < 0 ? NULL : watch_at(h, wd);
-    if (at && !*at) {
-        *at = base_calloc(1, sizeof **at);
-        (*at)->wd = wd;
-        (*at)->path = base_strdup(path);
-        memcpy((*at)->hex, hex, DOCKER_HEX_BYTES);
+    if (wd >= 0 && !watch_table_get(&h->watches, wd)) {
+        struct watch *w = base_calloc(1, sizeof *w);
+
+        w->path = base_strdup(path);
+        memcpy(w->hex, hex, DOCKER_HEX_BYTES);
+        watch_table_put(&h->watches, wd, w);
     }
     pthread_mutex_unlock(&h->lock);
     return wd;
@@ -233,7 +220,7 @@ static void serve(struct docker_holder *h, int wd, unsigned made)
     struct watch *w;
 
     pthread_mutex_lock(&h->lock);
-    w = h->at_work = *watch_at(h, wd);
+    w = h->at_work = watch_table_get(&h->watches, wd);
     pthread_mutex_unlock(&h->lock);
     if (!w)
         return;
@@ -391,9 +378,7 @@ void docker_holder_stop(struct docker_holder *h)
     pthread_join(h->thread, NULL);
     while (docker_holder_take(h, &held))
         docker_held_close(&held);
-    for (size_t i = 0; i < BUCKETS; i++)
-        while (h->watches[i])
-            forget_watch(h, h->watches[i]->wd);
+    watch_table_fini(&h->watches, free_watch);
     io_close(h->inotify);
     io_close(h->stop);
     pthread_cond_destroy(&h->taken);

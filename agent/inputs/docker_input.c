@@ -13,31 +13,6 @@ struct docker_input {
     struct docker_folders *folders;
 };
 
-/* ---- folders ---- */
-
-static void before(void *arg)
-{
-    docker_folders_take_held(arg);
-}
-
-static void visit(void *arg)
-{
-    docker_folders_visit(arg);
-}
-
-static void tick(void *arg)
-{
-    docker_folders_tick(arg);
-}
-
-static bool polls(void *arg)
-{
-    return docker_folders_polls(arg);
-}
-
-static const struct tail_folders folders = {
-    .before = before, .visit = visit, .tick = tick, .polls = polls, .idle_ms = 10000};
-
 /* ---- life ---- */
 
 struct docker_input *docker_input_start(const struct docker_settings *settings, struct loop *loop,
@@ -53,7 +28,7 @@ struct docker_input *docker_input_start(const struct docker_settings *settings, 
     s->work = base_alloc(sizeof *s->work);
     json_keys_seen_init(&s->work->seen);
     d->folders = docker_folders_start(s, settings, loop, holder, tail_turns_changed, &d->turns);
-    tail_turns_begin(&d->turns, &folders, d->folders);
+    tail_turns_begin(&d->turns, &docker_folders_turns, d->folders);
     return d;
 }
 

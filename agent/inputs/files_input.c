@@ -126,7 +126,7 @@ struct files_input *files_input_start(struct file_rule *const *rules, struct loo
     s->max_held_bytes = TAIL_MAX_HELD_BYTES;
     d->tree = tail_tree_start(s, &use, d, d->patterns, d->n_patterns, loop, tail_turns_changed,
                               &d->turns);
-    tail_turns_begin(&d->turns, &tail_tree_folders, d->tree);
+    tail_turns_begin(&d->turns, &tail_tree_turns, d->tree);
     return d;
 }
 

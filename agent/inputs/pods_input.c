@@ -100,7 +100,7 @@ struct pods_input *pods_input_start(const struct kubernetes_settings *settings,
     d->turns.shared.max_held_bytes = TAIL_MAX_HELD_BYTES;
     d->tree = tail_tree_start(&d->turns.shared, &use, d, &d->pattern, 1, loop, tail_turns_changed,
                               &d->turns);
-    tail_turns_begin(&d->turns, &tail_tree_folders, d->tree);
+    tail_turns_begin(&d->turns, &tail_tree_turns, d->tree);
     return d;
 }
 

@@ -13,6 +13,20 @@
 #define READS_PER_LOOK 16
 #define LOOK_MS 10 /* how often events are looked at while they keep coming */
 
+static void hand_on(struct tail_events *ev, const struct inotify_event *e)
+{
+    void *of;
+
+    if (e->mask & IN_Q_OVERFLOW) {
+        ev->lost(ev->arg);
+        return;
+    }
+    of = e->mask & IN_IGNORED ? watch_table_take(&ev->watches, e->wd)
+                              : watch_table_get(&ev->watches, e->wd);
+    if (of)
+        ev->handle(ev->arg, of, e);
+}
+
 /* True when there may be more. */
 static bool read_events(struct tail_events *ev)
 {
@@ -22,7 +36,7 @@ static bool read_events(struct tail_events *ev)
         const struct inotify_event *e = (const void *)(ev->buffer + at);
 
         at += (ssize_t)(sizeof *e + e->len);
-        ev->handle(ev->arg, e);
+        hand_on(ev, e);
     }
     return n > 0;
 }
@@ -48,13 +62,39 @@ static void on_look(void *arg)
     loop_io_set(ev->io, EPOLLIN);
 }
 
-void tail_events_start(struct tail_events *ev, struct tail_shared *s, struct loop *loop,
-                       const char *polling)
+void tail_events_say_used_up(struct tail_events *ev)
+{
+    if (!ev->used_up)
+        log_warn(ev->no_watches, LOG_STR("knob", "fs.inotify.max_user_watches"));
+    ev->used_up = true;
+}
+
+int tail_events_watch(struct tail_events *ev, const char *path, uint32_t mask, void *of)
+{
+    int wd = ev->inotify < 0 ? -1 : inotify_add_watch(ev->inotify, path, mask);
+
+    if (wd < 0 && ev->inotify >= 0 && errno == ENOSPC)
+        tail_events_say_used_up(ev);
+    if (wd >= 0)
+        watch_table_put(&ev->watches, wd, of);
+    return wd;
+}
+
+void tail_events_unwatch(struct tail_events *ev, int watch, const void *of)
+{
+    if (watch < 0 || watch_table_get(&ev->watches, watch) != of)
+        return;
+    watch_table_take(&ev->watches, watch);
+    /* Fails when the folder has gone: then the kernel did it. */
+    inotify_rm_watch(ev->inotify, watch);
+}
+
+void tail_events_start(struct tail_events *ev, struct tail_shared *s, struct loop *loop)
 {
     ev->shared = s;
     ev->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     if (ev->inotify < 0) {
-        log_warn(polling, LOG_STR("reason", strerror(errno)),
+        log_warn(ev->no_inotify, LOG_STR("reason", strerror(errno)),
                  LOG_STR("knob", "fs.inotify.max_user_instances"));
         return;
     }
@@ -71,5 +111,6 @@ void tail_events_stop(struct tail_events *ev)
     loop_timer_remove(&ev->look);
     if (ev->inotify >= 0)
         io_close(ev->inotify);
+    watch_table_fini(&ev->watches, NULL);
     free(ev->buffer);
 }

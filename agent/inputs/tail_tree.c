@@ -6,7 +6,6 @@
 #include "agent/inputs/tail_files.h"
 #include "agent/inputs/tail_orphans.h"
 #include "agent/inputs/tail_reading.h"
-#include "agent/inputs/tail_turns.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -24,7 +23,6 @@
 #define RESCAN_MS 60000 /* between two looks at everything */
 #define ORPHAN_KEEP_MS 3600000
 #define MAX_DEPTH 32
-#define WATCH_BUCKETS 1024
 #define NFS_MAGIC 0x6969
 #define CIFS_MAGIC 0xFF534D42u
 #define SMB2_MAGIC 0xFE534D42u
@@ -44,10 +42,10 @@ struct pattern {
 };
 
 struct tail_tree_folder {
-    struct tail_tree_folder *next, *next_watch;
+    struct tail_tree_folder *next;
     char *path;
     int fd;    /* -1: gone, its logs are read to their end */
-    int watch; /* -1: it is polled */
+    int watch; /* -1: it is polled. Folders that are one, by different paths, have the same */
     struct tail_inode inode;
     struct pattern *patterns; /* in the order of the rules */
     struct tail_tree_log *logs;
@@ -65,10 +63,9 @@ struct tail_tree {
     void *changed_arg;
     struct tail_events events;
     struct tail_tree_folder *list;
-    struct tail_tree_folder *watches[WATCH_BUCKETS];
     size_t n_folders, n_logs;
     uint64_t walk;
-    bool want_walk, incomplete, polls, first, watches_used_up, too_many;
+    bool want_walk, incomplete, polls, first, too_many;
     struct tail_orphans orphans;
     uint64_t started_ms, polled_ms, rescanned_ms, looked_ms;
 };
@@ -202,62 +199,34 @@ static bool is_unreal(int fd, bool *remote)
     }
 }
 
-static struct tail_tree_folder **watch_at(struct tail_tree *d, int wd)
-{
-    struct tail_tree_folder **at = &d->watches[(unsigned)wd % WATCH_BUCKETS];
-
-    while (*at && (*at)->watch != wd)
-        at = &(*at)->next_watch;
-    return at;
-}
-
-static void forget_watch(struct tail_tree *d, struct tail_tree_folder *f)
-{
-    struct tail_tree_folder **at = watch_at(d, f->watch);
-
-    if (*at == f)
-        *at = f->next_watch;
-    f->watch = -1;
-}
-
 static void watch(struct tail_tree *d, struct tail_tree_folder *f)
 {
-    struct tail_tree_folder **at;
     char path[40];
 
-    if (d->events.inotify < 0 || f->watch >= 0)
+    if (f->watch >= 0)
         return;
     /* By the descriptor, so that no link can be put in its place. */
     snprintf(path, sizeof path, "/proc/self/fd/%d", f->fd);
-    f->watch = inotify_add_watch(d->events.inotify, path, EVENTS);
-    if (f->watch < 0) {
-        if (errno == ENOSPC && !d->watches_used_up) {
-            d->watches_used_up = true;
-            log_warn("no inotify watches left, polling log files instead",
-                     LOG_STR("knob", "fs.inotify.max_user_watches"));
-        }
-        return;
-    }
-    at = &d->watches[(unsigned)f->watch % WATCH_BUCKETS];
-    f->next_watch = *at;
-    *at = f;
+    f->watch = tail_events_watch(&d->events, path, EVENTS, f);
 }
 
 static void lose_folder(struct tail_tree *d, struct tail_tree_folder *f)
 {
+    int wd = f->watch;
+
     if (f->fd < 0)
         return;
     for (struct tail_tree_log *l = f->logs; l; l = l->next)
         if (!l->log.gone)
             tail_log_set_gone(&l->log);
-    if (f->watch >= 0) {
-        int wd = f->watch;
-
-        forget_watch(d, f);
-        inotify_rm_watch(d->events.inotify, wd);
-    }
+    tail_events_unwatch(&d->events, f->watch, f);
     io_close(f->fd);
-    f->fd = -1;
+    f->fd = f->watch = -1;
+    for (struct tail_tree_folder *twin = d->list; twin; twin = twin->next)
+        if (twin->watch == wd && wd >= 0) {
+            twin->watch = -1;
+            watch(d, twin);
+        }
 }
 
 static void add_pattern(struct tail_tree_folder *f, const void *rule, const char *names,
@@ -481,25 +450,26 @@ static void walk_all(struct tail_tree *d)
 
 /* ---- events ---- */
 
-static void handle_event(void *arg, const struct inotify_event *e)
+static void overflowed(void *arg)
 {
     struct tail_tree *d = arg;
-    struct tail_tree_folder *f;
+
+    log_warn("inotify events were lost, looking at all log files again",
+             LOG_STR("knob", "fs.inotify.max_queued_events"));
+    d->want_walk = true;
+    d->rescanned_ms = 0;
+}
+
+static void handle_event(void *arg, void *of, const struct inotify_event *e)
+{
+    struct tail_tree *d = arg;
+    struct tail_tree_folder *f = of;
     struct tail_name n;
     struct tail_tree_log *l;
 
-    if (e->mask & IN_Q_OVERFLOW) {
-        log_warn("inotify events were lost, looking at all log files again",
-                 LOG_STR("knob", "fs.inotify.max_queued_events"));
-        d->want_walk = true;
-        d->rescanned_ms = 0;
-        return;
-    }
-    f = *watch_at(d, e->wd);
-    if (!f)
-        return;
-    if (e->mask & IN_IGNORED)
-        forget_watch(d, f);
+    for (struct tail_tree_folder *twin = d->list; e->mask & IN_IGNORED && twin; twin = twin->next)
+        if (twin->watch == e->wd)
+            twin->watch = -1;
     if ((e->mask & (IN_ISDIR | IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED))) {
         d->want_walk |= !(e->mask & (IN_MODIFY | IN_CLOSE_WRITE));
         return;
@@ -511,24 +481,10 @@ static void handle_event(void *arg, const struct inotify_event *e)
         d->want_walk = true; /* a link, maybe */
 }
 
-static void on_portion(void *arg)
-{
-    tail_tree_visit(arg);
-}
-
-static void on_looked(void *arg)
+/* Looks at the logs for which that is wanted. */
+static void visit(void *arg)
 {
     struct tail_tree *d = arg;
-
-    if (d->want_walk) {
-        walk_all(d);
-        tail_tree_visit(d);
-    }
-    d->changed(d->changed_arg);
-}
-
-void tail_tree_visit(struct tail_tree *d)
-{
     struct tail_log *log;
 
     while ((log = tail_log_take_visit(d->shared))) {
@@ -539,10 +495,23 @@ void tail_tree_visit(struct tail_tree *d)
     }
 }
 
+static void on_looked(void *arg)
+{
+    struct tail_tree *d = arg;
+
+    if (d->want_walk) {
+        walk_all(d);
+        visit(d);
+    }
+    d->changed(d->changed_arg);
+}
+
 /* ---- by the clock ---- */
 
-bool tail_tree_polls(const struct tail_tree *d)
+static bool polls(void *arg)
 {
+    const struct tail_tree *d = arg;
+
     return d->polls;
 }
 
@@ -584,8 +553,9 @@ static bool is_over(const struct tail_log *log)
                                          log->hold_until_ms == 0 && !log->denied));
 }
 
-void tail_tree_tick(struct tail_tree *d)
+static void tick(void *arg)
 {
+    struct tail_tree *d = arg;
     struct tail_shared *s = d->shared;
     bool all = tail_events_due(&d->rescanned_ms, s->now_ms, RESCAN_MS);
     bool poll = tail_events_due(&d->polled_ms, s->now_ms, POLL_MS) && d->polls;
@@ -611,10 +581,13 @@ void tail_tree_tick(struct tail_tree *d)
         forget_log(d, tail_tree_log_of(log));
     }
     forget_folders(d);
-    tail_tree_visit(d);
+    visit(d);
 }
 
 /* ---- life ---- */
+
+const struct tail_folders tail_tree_turns = {
+    .visit = visit, .tick = tick, .polls = polls, .idle_ms = WALK_MS};
 
 struct tail_tree *tail_tree_start(struct tail_shared *s, const struct tail_tree_use *use, void *arg,
                                   const struct tail_tree_pattern *patterns, size_t n,
@@ -634,12 +607,17 @@ struct tail_tree *tail_tree_start(struct tail_shared *s, const struct tail_tree_
     d->started_ms = d->polled_ms = d->rescanned_ms = d->looked_ms = s->now_ms;
     tail_orphans_take(&d->orphans, s->buffer, use->id);
     s->orphans = &d->orphans;
-    d->events = (struct tail_events){
-        .handle = handle_event, .visit = on_portion, .looked = on_looked, .arg = d};
-    tail_events_start(&d->events, s, loop, use->polling);
+    d->events.no_inotify = use->polling;
+    d->events.no_watches = "no inotify watches left, polling log files instead";
+    d->events.handle = handle_event;
+    d->events.lost = overflowed;
+    d->events.visit = visit;
+    d->events.looked = on_looked;
+    d->events.arg = d;
+    tail_events_start(&d->events, s, loop);
     walk_all(d);
     d->first = false;
-    tail_tree_visit(d);
+    visit(d);
     return d;
 }
 
@@ -658,21 +636,3 @@ void tail_tree_stop(struct tail_tree *d)
     free(d->roots);
     free(d);
 }
-
-static void visit(void *arg)
-{
-    tail_tree_visit(arg);
-}
-
-static void tick(void *arg)
-{
-    tail_tree_tick(arg);
-}
-
-static bool polls(void *arg)
-{
-    return tail_tree_polls(arg);
-}
-
-const struct tail_folders tail_tree_folders = {
-    .visit = visit, .tick = tick, .polls = polls, .idle_ms = WALK_MS};

@@ -11,7 +11,7 @@
 
 #include "agent/inputs/tail_log.h"
 #include "agent/inputs/tail_name.h"
-#include "agent/loop/loop.h"
+#include "agent/inputs/tail_turns.h"
 
 #define TAIL_TREE_MAX_FOLDERS 16384
 #define TAIL_TREE_MAX_LOGS 65536
@@ -70,15 +70,8 @@ struct tail_tree *tail_tree_start(struct tail_shared *s, const struct tail_tree_
                                   struct loop *loop, void (*changed)(void *arg), void *changed_arg);
 void tail_tree_stop(struct tail_tree *d);
 
-/* Looks at the logs for which that is wanted. */
-void tail_tree_visit(struct tail_tree *d);
-
-/* To be called every second while shared->attention or tail_tree_polls, else every five. */
-void tail_tree_tick(struct tail_tree *d);
-bool tail_tree_polls(const struct tail_tree *d);
-
-/* The same as struct tail_folders wants them; arg: the struct tail_tree. */
-extern const struct tail_folders tail_tree_folders;
+/* How the turns and the clock go through it; arg: the struct tail_tree. */
+extern const struct tail_folders tail_tree_turns;
 
 /* The beginning of a pattern that has no wildcard: the folder that is opened by its name. Returns
  * its length in pattern, 1 for "/". */

@@ -206,6 +206,23 @@ def test_folders_that_come_and_go(logs, start, tmp_path):
     arrives(barge, logs)
 
 
+def test_two_paths_to_one_folder(logs, start):
+    """Its lines come once, by whichever path, also when one of them leads elsewhere."""
+    for name in ("one", "two"):
+        os.makedirs(logs.at(name))
+    os.symlink(logs.at("one"), logs.at("current"))
+    barge = start(paths=[logs.at("one/*.log"), logs.at("current/*.log")])
+    logs.write("one/a.log", b"1")
+    seen(barge, logs)
+    os.unlink(logs.at("current"))
+    os.symlink(logs.at("two"), logs.at("current"))
+    logs.write("two/a.log", b"2")
+    seen(barge, logs)
+    logs.write("one/a.log", b"3")
+    logs.write("one/b.log", b"4")
+    arrives(barge, logs)
+
+
 @pytest.mark.parametrize("begin, expected", [("end", ["new"]), ("24h", ["b", "new"])])
 def test_where_to_begin(logs, start, begin, expected):
     logs.write("a.log", b"a")
