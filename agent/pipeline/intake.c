@@ -75,6 +75,9 @@ static struct bytes index_of(struct intake *in, const struct record *r, unsigned
     if (in->window_ns) {
         int64_t now = wall_clock(in);
 
+        /* What is old will be outside when it is read again after a loss of power. */
+        if (when < now - in->window_ns / 2)
+            *flags |= BUFFER_DURABLE_FIRST;
         if (when < now - in->window_ns || when > now + DAY_NS) {
             when = now;
             *flags |= BUFFER_DURABLE_FIRST;

@@ -88,18 +88,16 @@ static void add_text_figure(void *arg, const char *path, const char *text)
     strbuf_add_json(to, bytes_str(text));
 }
 
-/* Names with dots are objects to the node. */
-static void write_figures(const struct es_chores *c, struct strbuf *to)
+/* As of now_ns, of which tm is the second. Names with dots are objects to the node. */
+static void write_figures(const struct es_chores *c, const struct tm *tm, int64_t now_ns,
+                          struct strbuf *to)
 {
-    struct timespec now;
-    struct tm tm;
     char at[40];
 
-    clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &tm);
-    strftime(at, sizeof at, "%Y-%m-%dT%H:%M:%S", &tm);
+    strftime(at, sizeof at, "%Y-%m-%dT%H:%M:%S", tm);
     c->figures->fill(c->figures->arg);
-    strbuf_printf(to, "{\"@timestamp\":\"%s.%03ldZ\",\"host.name\":", at, now.tv_nsec / 1000000);
+    strbuf_printf(to, "{\"@timestamp\":\"%s.%03dZ\",\"host.name\":", at,
+                  (int)(now_ns / 1000000 % 1000));
     strbuf_add_json(to, bytes_str(c->figures->host));
     strbuf_printf(to,
                   ",\"agent.type\":\"barge\",\"agent.version\":\"" BARGE_VERSION
@@ -112,19 +110,21 @@ static void write_figures(const struct es_chores *c, struct strbuf *to)
     strbuf_add_char(to, '}');
 }
 
-/* Figures are no records: what does not arrive is made up for by the next minute's. */
+/* Figures are no records: what does not arrive is made up for by the next minute's. One look at the
+ * clock: the index is that of their own day. */
 static void send_figures(struct es_chores *c)
 {
     struct strbuf body = {0}, response = {0}, reason = {0};
     struct error e = {""};
-    time_t now = time(NULL);
+    int64_t now_ns = clock_wall_ns();
+    time_t now = (time_t)(now_ns / 1000000000);
     char path[80];
     struct tm tm;
     long status;
 
     gmtime_r(&now, &tm);
     strftime(path, sizeof path, "/barge-figures-%Y.%m.%d/_doc?filter_path=result", &tm);
-    write_figures(c, &body);
+    write_figures(c, &tm, now_ns, &body);
     if (es_client_request(c->client, "POST", path, strbuf_bytes(&body), NULL, &status, &response,
                           &e) < 0) {
         log_warn("own figures could not be indexed", LOG_STR("why", e.text));

@@ -1,6 +1,7 @@
 """`barge setup`, and the agent's own look at the index side at start, against a scripted node and a scripted Kibana."""
 
 import copy
+import datetime
 import json
 import os
 
@@ -9,7 +10,7 @@ import pytest
 from barge import run
 from scripted_elastic import Whole
 from scripted_index_side import IndexSide
-from waiting import wait_until
+from waiting import wait_until, within_an_hour
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 NAME = "barge-microservices"
@@ -210,16 +211,17 @@ def test_neither_of_them(lab):
 
 
 def test_prune(lab, node):
-    import datetime
-    today = datetime.datetime.now(datetime.timezone.utc).date()
+    within_an_hour(lambda now: prune(lab, node, now.date()))
 
+
+def prune(lab, node, today):
     def index(days_ago, form="microservices-%Y.%m.%d"):
         return (today - datetime.timedelta(days=days_ago)).strftime(form)
 
     old = [index(8), index(9), index(400)]
     kept = [index(n) for n in (-1, 0, 1, 7)] + ["microservices-2018.02.30", "microservices-2018.11", "microservices-2018.11.23-old",
                                                   "microservices-2018.11.023", "microservices-x-2018.11.23", "microservices-", "xmicroservices-2018.11.23"]
-    node.indices = old + kept
+    node.indices, node.deleted = old + kept, []
     config = {"retention": "7d"}
     lines = put(lab, node.elastic, "--prune", "--dry-run", **config)
     assert lines == [f"would delete index {n}" for n in sorted(old)] and not node.deleted

@@ -1,5 +1,6 @@
 """Waiting for conditions with a deadline. Tests never sleep for a guess."""
 
+import datetime
 import os
 import time
 
@@ -30,3 +31,14 @@ def holds_for(condition, duration_s, every_s=0.02):
     while time.monotonic() < end:
         assert condition()
         time.sleep(every_s)
+
+
+def within_an_hour(check):
+    """check(now) with the time in UTC; once more where an hour, and maybe a day, ended meanwhile: the program has a clock, too."""
+    while True:
+        now = datetime.datetime.now(datetime.timezone.utc)
+        try:
+            return check(now)
+        except AssertionError:
+            if datetime.datetime.now(datetime.timezone.utc).hour == now.hour:
+                raise
