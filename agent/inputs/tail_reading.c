@@ -247,6 +247,8 @@ static bool cut_off(struct tail_log *log)
     bool all = docker_frame_cut(&log->frame, ~0u);
 
     tail_files_save(log); /* in one commit with them */
+    if (!all)
+        tail_log_set_ready(log); /* nothing else need ever happen to it */
     return all;
 }
 

@@ -22,6 +22,9 @@ OPEN = "agent/buffer/buffer.c"
 DEAD = "outputs/dead_letters.c"
 DAY = "outputs/file/day_file.c"
 OUT = "outputs/file/file_output.c"
+READING = "agent/inputs/tail_reading.c"
+FILES = "agent/inputs/tail_files.c"
+SCANNING = "agent/inputs/tail_scan.c"
 
 RULES = [
     # ---- fsync, durable, state ----
@@ -207,4 +210,18 @@ RULES = [
     ("damage moves the frontier, too", OUT, "    if (*n > 0 || outcome.damaged > 0)\n        buffer_adv", "    if (*n > 0)\n        buffer_adv", ("file_output",)),
     ("every file of a batch is flushed", OUT, "    for (size_t i = 0; i < MAX_OPEN; i++)\n        if (o->slots[i].index.p && !flush", "    for (size_t i = 0; i < 1; i++)\n        if (o->slots[i].index.p && !flush", ("file_output",)),
     ("a file that is put away is flushed before", OUT, "    if (oldest->index.p && !flush(o, oldest))\n        return NULL;\n", "", ("file_output",)),
+
+    # ---- events of several lines in text files ----
+    ("a second look before silence ends an event", READING,
+     "            f->dirty |= f->fd >= 0 && (!f->next || tail_multi_pending_in(m, f->at.source));\n", "            (void)f;\n", ("files_input",)),
+    ("what waited in a truncated file has ended, says its position", FILES, "f && !older; f = f->next", "f && !older && false; f = f->next",
+     ("files_input",)),
+    ("an event ends before its file is another log's", SCANNING, "    if (!end_events(f)) {\n", "    if (false) {\n", ("files_input",)),
+    ("unfinished events have a ceiling", READING, "while (s->join_bytes > TAIL_MAX_JOIN_BYTES)", "while (false)", ("files_input",)),
+    ("… beyond it a text file's ends", READING, "    if (log->frame.plain)\n        gone = cut_off(log);", "    if (false)\n        gone = cut_off(log);",
+     ("files_input",)),
+    ("… and is handed on when there is room", READING, "        tail_log_set_ready(log); /* nothing else", "        (void)0; /* nothing else", ("files_input",)),
+    # ---- names of indices ----
+    ("a name that may be another when it is read again is on disk first", "agent/pipeline/intake.c", "if (when < now - in->window_ns / 2)",
+     "if (when < now - in->window_ns)", ("intake",)),
 ]
