@@ -49,7 +49,7 @@ void format_put_json(struct format_work *w, struct bytes name, struct bytes json
     strbuf_add_bytes(&w->json, json);
 }
 
-void format_put_number(struct format_work *w, const char *name, uint64_t value)
+static void put_number(struct format_work *w, const char *name, uint64_t value)
 {
     char text[32];
 
@@ -85,7 +85,7 @@ bool format_put_duration(struct format_work *w, const char *name, struct bytes s
     }
     for (size_t i = 0; i < NS_DIGITS; i++)
         value = 10 * value + (i < part.n ? (uint64_t)(part.p[i] - '0') : 0);
-    format_put_number(w, name, value);
+    put_number(w, name, value);
     return true;
 }
 

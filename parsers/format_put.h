@@ -19,8 +19,6 @@ void format_put_member(struct format_work *w, struct bytes inside, struct bytes 
 /* JSON text as it stands: a number, true, false, null. */
 void format_put_json(struct format_work *w, struct bytes name, struct bytes json);
 
-void format_put_number(struct format_work *w, const char *name, uint64_t value);
-
 /* Decimal digits as the number that they are, without leading zeros; anything else as a string. */
 void format_put_digits(struct format_work *w, const char *name, struct bytes value);
 

@@ -163,11 +163,12 @@ size_t buffer_read(struct buffer *b, struct buffer_cursor *from, char *to, size_
  * verified. */
 bool buffer_next(const char *to, size_t n, size_t *at, struct buffer_record *record);
 
-/* Reads one record again. to must hold size bytes; buffer_record_size gives it. 0, or -1 when it
- * can no longer be read as it was (damage). */
+/* What buffer_read_at takes for it. */
 size_t buffer_record_size(const struct buffer_record *record);
 /* The cursor right behind a record: where the frontier goes when it is the last one finished. */
 struct buffer_cursor buffer_record_end(const struct buffer_record *record);
+/* Reads one record again. to must hold buffer_record_size bytes. 0, or -1 when it can no
+ * longer be read as it was (damage). */
 int buffer_read_at(struct buffer *b, struct buffer_point at, uint64_t seq, char *to, size_t cap,
                    struct buffer_record *record);
 

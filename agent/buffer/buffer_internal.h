@@ -163,8 +163,6 @@ static inline uint64_t buffer_spare_bytes(uint64_t head_bytes)
 
 void buffer_writer_init(struct buffer *b);
 void buffer_writer_fini(struct buffer *b);
-/* Begins the next segment. -1: logged, the current one (if any) goes on. */
-int buffer_writer_roll(struct buffer *b);
 
 /* ---- buffer_reader.c ---- */
 

@@ -378,7 +378,8 @@ static void rekey_tail(struct buffer *b)
     }
 }
 
-int buffer_writer_roll(struct buffer *b)
+/* Begins the next segment. -1: logged, the current one (if any) goes on. */
+static int roll(struct buffer *b)
 {
     struct buffer_writer *w = &b->w;
     struct buffer_header h = {.number = w->next_number++};
@@ -437,7 +438,7 @@ static int begin_segment(struct buffer *b)
         return 0;
     if (b->w.begin_failed_ms && now - b->w.begin_failed_ms < BEGIN_RETRY_MS)
         return -1;
-    if (buffer_writer_roll(b) == 0)
+    if (roll(b) == 0)
         return 0;
     b->w.begin_failed_ms = now;
     refuse(b, "new segment", errno);
@@ -475,7 +476,7 @@ static void roll_if_due(struct buffer *b)
         return;
     /* Before, not after: the new segment's first fsync may fail at once, and ask for another. */
     atomic_store(&b->want_roll, false);
-    if (buffer_writer_roll(b) == 0) {
+    if (roll(b) == 0) {
         w->begin_failed_ms = 0;
     } else {
         atomic_store(&b->want_roll, true);
@@ -690,8 +691,7 @@ static int write_commit(struct buffer *b, size_t *bytes)
             *bytes = n;
             return 0;
         }
-        if (attempt > 0 || !another_may_do(b, errno) || take_back(b) < 0 ||
-            buffer_writer_roll(b) < 0)
+        if (attempt > 0 || !another_may_do(b, errno) || take_back(b) < 0 || roll(b) < 0)
             return -1;
     }
 }

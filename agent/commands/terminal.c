@@ -138,7 +138,8 @@ size_t terminal_columns(struct bytes text)
     return used;
 }
 
-struct bytes terminal_head(struct bytes text, size_t columns)
+/* The longest beginning of text that takes at most `columns`. */
+static struct bytes head(struct bytes text, size_t columns)
 {
     size_t used;
 
@@ -147,17 +148,17 @@ struct bytes terminal_head(struct bytes text, size_t columns)
 
 void terminal_add_cut(struct strbuf *to, struct bytes text, size_t columns)
 {
-    if (columns == 0 || terminal_head(text, columns).n == text.n) {
+    if (columns == 0 || head(text, columns).n == text.n) {
         strbuf_add_bytes(to, text);
         return;
     }
-    strbuf_add_bytes(to, terminal_head(text, columns - 1));
+    strbuf_add_bytes(to, head(text, columns - 1));
     strbuf_add_str(to, "…");
 }
 
 struct bytes terminal_wrap(struct bytes *text, size_t columns)
 {
-    struct bytes line = terminal_head(*text, MAX(columns, 1u));
+    struct bytes line = head(*text, MAX(columns, 1u));
     const char *blank;
     size_t taken;
 

@@ -27,9 +27,6 @@ void terminal_add(struct strbuf *to, struct bytes text);
 /* Columns that text, from terminal_add, takes. */
 size_t terminal_columns(struct bytes text);
 
-/* The longest beginning of text, from terminal_add, that takes at most `columns`. */
-struct bytes terminal_head(struct bytes text, size_t columns);
-
 /* Adds text, from terminal_add, in at most `columns` (0: no limit): what is longer ends with "…".
  */
 void terminal_add_cut(struct strbuf *to, struct bytes text, size_t columns);

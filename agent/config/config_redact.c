@@ -4,9 +4,10 @@
 
 #define MAX_FIELD 255 /* bytes */
 
-const char *const config_redact_kinds[] = {"email", "ip",       "card", "national_id",
-                                           "token", "password", "all",  NULL};
-const char *const config_redact_actions[] = {"mask", "drop", "hash", NULL};
+/* The names of enum redact_kind (the last is "all") and enum redact_action, in their order. */
+static const char *const kinds[] = {"email", "ip",       "card", "national_id",
+                                    "token", "password", "all",  NULL};
+static const char *const actions[] = {"mask", "drop", "hash", NULL};
 
 enum { KEY_FIELD, KEY_KIND, KEY_ACTION };
 
@@ -39,9 +40,9 @@ static const struct setting keys[] = {
     SETTING("field", SET_STRING, SETTING_AT(struct redact_rule, field), NULL,
             "dotted name in the document, * for anything", .check = check_rule_field),
     SETTING("kind", SET_CHOICE, SETTING_AT(struct redact_rule, kind), "all",
-            "what is looked for wherever it stands in a value", .choices = config_redact_kinds),
+            "what is looked for wherever it stands in a value", .choices = kinds),
     SETTING("action", SET_CHOICE, SETTING_AT(struct redact_rule, action), "mask",
-            "mask, drop or hash", .choices = config_redact_actions),
+            "mask, drop or hash", .choices = actions),
 };
 
 static bool given(const struct setting_item *item, size_t key)

@@ -117,7 +117,7 @@ void docker_container_event(struct docker_container *c, uint32_t mask, const cha
     uint64_t index;
     bool compressed;
 
-    if (!docker_container_is_log(&c->log, name, &index, &compressed)) {
+    if (!docker_places_is_log(c->hex, name, &index, &compressed)) {
         if ((mask & (IN_MOVED_TO | IN_CLOSE_WRITE)) &&
             (strcmp(name, DOCKER_CONFIG_NAME) == 0 || strcmp(name, DOCKER_HOST_CONFIG_NAME) == 0))
             docker_container_want_config(c);
@@ -337,8 +337,7 @@ void docker_container_set_gone(struct docker_container *c)
     tail_log_set_gone(&c->log);
 }
 
-bool docker_container_is_log(const struct tail_log *log, const char *name, uint64_t *index,
-                             bool *compressed)
+static bool is_log(const struct tail_log *log, const char *name, uint64_t *index, bool *compressed)
 {
     return docker_places_is_log(log->name, name, index, compressed);
 }
@@ -358,7 +357,7 @@ const struct tail_kind docker_container_kind = {
     .what = "container",
     .start_knob = "inputs.docker.start",
     .max_held_knob = "inputs.docker.max_held",
-    .is_log = docker_container_is_log,
+    .is_log = is_log,
     .since = tail_start_since,
     .unreadable = unreadable,
     .unreadable_names = "inputs.docker.unreadable_containers",

@@ -66,11 +66,6 @@ void docker_container_want_config(struct docker_container *c);
 /* Follows its log, or does not. */
 void docker_container_follow(struct docker_container *c, enum docker_follow how);
 
-/* Whether name is one of the container's log files: *index 0 for the live one, N for .N;
- * *compressed for .gz. */
-bool docker_container_is_log(const struct tail_log *log, const char *name, uint64_t *index,
-                             bool *compressed);
-
 /* An inotify event of its folder: mask and the name (may be empty). */
 void docker_container_event(struct docker_container *c, uint32_t mask, const char *name);
 

@@ -234,10 +234,22 @@ static void take_marker(struct tail_file *f)
     set_marker(f, before + n, n);
 }
 
+/* Begins anew at offset 0: it has other content than expected. */
+static void reset(struct tail_file *f)
+{
+    f->at = (struct docker_frame_at){.source = f->at.source};
+    f->marker = f->marker_n = 0;
+    f->head_at = 0;
+    f->size = 0;
+    f->safe = f->mark = 0;
+    f->tail = f->complete = f->settled = false;
+    f->dirty = true;
+}
+
 void tail_file_continue(struct tail_file *f, const struct tail_position *p)
 {
     if (!f->compressed && !has_marker(f, p->done, p->marker, p->marker_n)) {
-        tail_file_reset(f);
+        reset(f);
         return;
     }
     f->at = (struct docker_frame_at){
@@ -261,16 +273,5 @@ void tail_file_continue(struct tail_file *f, const struct tail_position *p)
     f->complete = p->complete;
     f->settled = p->resume == p->done && !p->by_stream;
     f->safe = p->done;
-    f->dirty = true;
-}
-
-void tail_file_reset(struct tail_file *f)
-{
-    f->at = (struct docker_frame_at){.source = f->at.source};
-    f->marker = f->marker_n = 0;
-    f->head_at = 0;
-    f->size = 0;
-    f->safe = f->mark = 0;
-    f->tail = f->complete = f->settled = false;
     f->dirty = true;
 }

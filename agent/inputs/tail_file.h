@@ -132,7 +132,4 @@ static inline bool tail_file_settled(const struct tail_file *f)
     return !f->has_entry || f->settled;
 }
 
-/* Begins anew at offset 0 (truncated, replaced, other content than expected). */
-void tail_file_reset(struct tail_file *f);
-
 #endif

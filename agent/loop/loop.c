@@ -158,11 +158,6 @@ void loop_timer_set(struct loop_timer *t, uint64_t after_ms)
     t->due_ms = clock_mono_ms() + after_ms;
 }
 
-void loop_timer_clear(struct loop_timer *t)
-{
-    t->due_ms = UINT64_MAX;
-}
-
 bool loop_timer_armed(const struct loop_timer *t)
 {
     return t->due_ms != UINT64_MAX;

@@ -38,7 +38,6 @@ struct loop_timer *loop_timer_add_at(struct loop *l, void (*fn)(void *arg), void
                                      const char *file, int line);
 /* Arms (or re-arms) it to fire once, after_ms from now. 0: at the next turn. */
 void loop_timer_set(struct loop_timer *t, uint64_t after_ms);
-void loop_timer_clear(struct loop_timer *t);
 bool loop_timer_armed(const struct loop_timer *t);
 void loop_timer_remove(struct loop_timer **t);
 

@@ -61,7 +61,7 @@ struct es_body *es_take_body(struct es *es)
     return es_body_create(es->settings->batch_bytes);
 }
 
-void es_give_body(struct es *es, struct es_body *body)
+static void give_body(struct es *es, struct es_body *body)
 {
     ASSERT(es->bodies_out > 0);
     es->bodies_out--;
@@ -156,7 +156,7 @@ static bool from_pending(struct es *es, bool trying, uint64_t now_ms, struct wor
         w->batch = es_source_again(es, b, w->body, now_ms);
         if (w->batch != NULL)
             return true;
-        es_give_body(es, w->body);
+        give_body(es, w->body);
     }
     return false;
 }
@@ -204,7 +204,7 @@ static bool from_lanes(struct es *es, uint64_t now_ms, struct work *w, uint64_t 
             lane->under_way++;
             return true;
         }
-        es_give_body(es, w->body);
+        give_body(es, w->body);
     }
     return false;
 }
@@ -324,7 +324,7 @@ static void bury_all(struct es *es, uint64_t now_ms)
             return; /* the end of an upload gives one back */
         unpend(es, b);
         es_source_bury(es, b, body, now_ms);
-        es_give_body(es, body);
+        give_body(es, body);
     }
 }
 
@@ -402,7 +402,7 @@ static uint64_t tend_lanes(struct es *es, uint64_t now_ms)
                     lane->state = ES_LANE_TROUBLED;
                     lane->park_ms = now_ms + PARK_RETRY_MS;
                 }
-                es_give_body(es, body);
+                give_body(es, body);
                 due_ms = now_ms;
             } else if (lane->records == 0) {
                 lane->state = ES_LANE_TROUBLED;
@@ -571,7 +571,7 @@ static bool id_is(const void *batch, size_t item, struct bytes text)
 
 static void on_body_done(void *arg, struct es_body *body)
 {
-    es_give_body(arg, body);
+    give_body(arg, body);
 }
 
 static void on_chore(void *arg)

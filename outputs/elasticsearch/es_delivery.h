@@ -85,7 +85,6 @@ struct es_batch *es_take_batch(struct es *es);
 void es_give_batch(struct es *es, struct es_batch *b);
 /* NULL when all are lent: bodies that are being sent bound the memory. */
 struct es_body *es_take_body(struct es *es);
-void es_give_body(struct es *es, struct es_body *body);
 /* Queues a batch: to be sent, or buried, not before due_ms. */
 void es_pend(struct es *es, struct es_batch *b, enum es_batch_kind kind, uint64_t due_ms);
 /* es_batch_split, for batches that may belong to a lane. */
@@ -120,7 +119,5 @@ bool es_source_bury(struct es *es, struct es_batch *b, struct es_body *body, uin
 void es_outcome(struct es *es, struct es_request *r);
 /* What waits to be sent is due now. */
 void es_hurry(struct es *es, uint64_t now_ms, bool only_suspects);
-/* Whether the index took something at or after since_ms. */
-bool es_accepted_since(const struct es *es, struct bytes index, uint64_t since_ms);
 
 #endif

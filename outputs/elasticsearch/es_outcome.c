@@ -29,7 +29,8 @@
 
 /* ---- indices that accept ---- */
 
-bool es_accepted_since(const struct es *es, struct bytes index, uint64_t since_ms)
+/* Whether the index took something at or after since_ms. */
+static bool accepted_since(const struct es *es, struct bytes index, uint64_t since_ms)
 {
     for (size_t i = 0; i < es->n_accepts; i++)
         if (bytes_equal(index, bytes_of(es->accepts[i].index, es->accepts[i].n)))
@@ -129,8 +130,8 @@ static bool index_takes_nothing(const struct es *es, const struct es_batch *b,
         return false;
     /* What is no word about the index is held against it only when nothing else got through either.
      */
-    return !es_accepted_since(es, es_batch_index(b, ref),
-                              fate == ES_RETRY ? b->first_failed_ms : b->sent_ms);
+    return !accepted_since(es, es_batch_index(b, ref),
+                           fate == ES_RETRY ? b->first_failed_ms : b->sent_ms);
 }
 
 /* Elasticsearch's reason may quote the record: the log gets the type of the error alone. */
