@@ -1,15 +1,12 @@
 #include "parsers/cri_line.h"
 
+#include "agent/base/ascii.h"
+
 #define SECOND_BYTES 19 /* YYYY-MM-DDThh:mm:ss */
 #define STREAM_BYTES 6
 
 #define DIGIT 0x76 /* what lifts 10 and more to 0x80 … */
 #define EQUAL 0x7f /* … and 1 and more */
-
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
 
 /* Whether eight bytes have the form of this pattern, in which 0 stands for any digit. slack: DIGIT
  * for a digit, EQUAL for what must stand there. */
@@ -39,8 +36,8 @@ static bool is_second(const char *p)
 
 static bool is_offset(const char *p)
 {
-    return (p[0] == '+' || p[0] == '-') && is_digit(p[1]) && is_digit(p[2]) && p[3] == ':' &&
-           is_digit(p[4]) && is_digit(p[5]);
+    return (p[0] == '+' || p[0] == '-') && ascii_is_digit(p[1]) && ascii_is_digit(p[2]) &&
+           p[3] == ':' && ascii_is_digit(p[4]) && ascii_is_digit(p[5]);
 }
 
 /* The length of the instant that the line begins with, 0 when it begins with none. */
@@ -56,7 +53,7 @@ static inline size_t time_length(struct bytes line)
         /* Nearly all have nine digits. */
         if (n + 8 <= line.n && has_form(line.p + n, "00000000", digits))
             n += 8;
-        while (n < line.n && n - begin < 10 && is_digit(line.p[n]))
+        while (n < line.n && n - begin < 10 && ascii_is_digit(line.p[n]))
             n++;
         if (n == begin || n - begin > 9)
             return 0;

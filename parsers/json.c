@@ -1,5 +1,6 @@
 #include "parsers/json.h"
 
+#include "agent/base/ascii.h"
 #include "agent/base/hash.h"
 #include "agent/base/utf8.h"
 #include "parsers/json_kernel.h"
@@ -379,14 +380,9 @@ bool json_key_unfit(struct bytes key)
 
 /* ---- numbers ---- */
 
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
 static const char *skip_digits(const char *p, const char *end)
 {
-    while (p < end && is_digit(*p))
+    while (p < end && ascii_is_digit(*p))
         p++;
     return p;
 }
@@ -749,7 +745,7 @@ size_t json_rewrite(struct bytes value, char *to, bool *repaired)
         default:
             /* A number or a literal. */
             q = p;
-            if (c == '-' || is_digit(c))
+            if (c == '-' || ascii_is_digit(c))
                 p = json_number_end(p, end, &flags);
             else
                 while (p < end && *p >= 'a' && *p <= 'z')

@@ -1,5 +1,7 @@
 #include "parsers/multiline.h"
 
+#include "agent/base/ascii.h"
+
 /* Where in a Python traceback a record is. */
 enum { PYTHON_NOWHERE, PYTHON_FRAMES, PYTHON_EXCEPTION, PYTHON_BLANK, PYTHON_CHAINED };
 /* Where in an entry of a slow log or an error log. */
@@ -69,21 +71,11 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t' || c == '\r';
 }
 
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-static bool is_word(char c)
-{
-    return is_digit(c) || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_';
-}
-
 static size_t digits(struct bytes s)
 {
     size_t n = 0;
 
-    while (n < s.n && is_digit(s.p[n]))
+    while (n < s.n && ascii_is_digit(s.p[n]))
         n++;
     return n;
 }
@@ -92,7 +84,7 @@ static size_t digits(struct bytes s)
 
 static int hex_value(char c)
 {
-    if (is_digit(c))
+    if (ascii_is_digit(c))
         return c - '0';
     c |= 0x20;
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
@@ -173,9 +165,9 @@ static size_t exception_name(struct bytes s)
     static const char *const ends[] = {"Exception", "Error", "Throwable"};
     size_t n = 0;
 
-    if (s.n == 0 || !is_word(s.p[0]) || is_digit(s.p[0]))
+    if (s.n == 0 || !ascii_is_word(s.p[0]) || ascii_is_digit(s.p[0]))
         return 0;
-    while (n < s.n && (is_word(s.p[n]) || s.p[n] == '.' || s.p[n] == '$' || s.p[n] == '`'))
+    while (n < s.n && (ascii_is_word(s.p[n]) || s.p[n] == '.' || s.p[n] == '$' || s.p[n] == '`'))
         n++;
     /* Generic classes of .NET: SomeException`1[T] is not worth more than its name. */
     for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
@@ -210,7 +202,7 @@ static bool is_frame(struct bytes s)
     if (!begins(s, "at "))
         return false;
     s = behind(s, 3);
-    return s.n && !is_digit(s.p[0]) &&
+    return s.n && !ascii_is_digit(s.p[0]) &&
            (memchr(s.p, '(', s.n) || memchr(s.p, '/', s.n) || memchr(s.p, '.', s.n));
 }
 
@@ -276,9 +268,9 @@ static size_t python_name(struct bytes s)
 {
     size_t n = 0;
 
-    while (n < s.n && (is_word(s.p[n]) || s.p[n] == '.' || (unsigned char)s.p[n] >= 0x80))
+    while (n < s.n && (ascii_is_word(s.p[n]) || s.p[n] == '.' || (unsigned char)s.p[n] >= 0x80))
         n++;
-    if (n == 0 || is_digit(s.p[0]))
+    if (n == 0 || ascii_is_digit(s.p[0]))
         return 0;
     return n == s.n || s.p[n] == ':' || s.p[n] == '\r' ? n : 0;
 }
@@ -307,7 +299,7 @@ static bool is_register(struct bytes s)
 {
     size_t n = 0;
 
-    while (n < s.n && n < 7 && is_word(s.p[n]))
+    while (n < s.n && n < 7 && ascii_is_word(s.p[n]))
         n++;
     if (n < 2 || n == s.n || s.p[n] != ' ')
         return false;
@@ -416,8 +408,8 @@ static bool is_error_log(struct bytes s)
 
     if (n == 4)
         return s.n > 10 && s.p[4] == '-' && s.p[7] == '-' && (s.p[10] == 'T' || s.p[10] == ' ') &&
-               is_digit(s.p[5]) && is_digit(s.p[8]);
-    return n == 6 && s.n > 12 && s.p[6] == ' ' && (is_digit(s.p[7]) || s.p[7] == ' ');
+               ascii_is_digit(s.p[5]) && ascii_is_digit(s.p[8]);
+    return n == 6 && s.n > 12 && s.p[6] == ' ' && (ascii_is_digit(s.p[7]) || s.p[7] == ' ');
 }
 
 /* "261128 21:12:32 [ERROR] mariadbd got signal 11 ;", "2023-11-23T09:00:00Z UTC - mysqld got signal
@@ -426,7 +418,7 @@ static bool is_crash(struct bytes s)
 {
     static const char *const ends[] = {" got signal ", " got exception 0x"};
 
-    if (s.n == 0 || !is_digit(s.p[0]))
+    if (s.n == 0 || !ascii_is_digit(s.p[0]))
         return false;
     for (size_t i = 0; i < ARRAY_LEN(ends); i++)
         if (memmem(s.p, s.n, ends[i], strlen(ends[i])))

@@ -1,5 +1,6 @@
 #include "parsers/origin.h"
 
+#include "agent/base/ascii.h"
 #include "agent/base/strbuf.h"
 #include "agent/base/tally.h"
 
@@ -146,17 +147,12 @@ struct tally *origin_tally(const struct origin *o)
 
 /* ---- the service that labels and names give ---- */
 
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
 /* shop-orders-1 (compose 2), shop_orders_1 (compose 1) without the number of the replica. */
 static struct bytes without_replica(struct bytes name)
 {
     size_t n = name.n;
 
-    while (n > 0 && is_digit(name.p[n - 1]))
+    while (n > 0 && ascii_is_digit(name.p[n - 1]))
         n--;
     if (n < name.n && n > 1 && (name.p[n - 1] == '-' || name.p[n - 1] == '_'))
         name.n = n - 1;

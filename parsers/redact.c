@@ -229,7 +229,7 @@ static unsigned kinds_in(const struct redact *r, struct bytes path)
     for (size_t i = 0; i < ARRAY_LEN(ids); i++)
         if (bytes_is(path, ids[i]))
             return r->kinds & ~numbers;
-    return redact_find_names_an_id(path) ? r->kinds & ~numbers : r->kinds;
+    return redact_number_names_an_id(path) ? r->kinds & ~numbers : r->kinds;
 }
 
 /* ---- places ---- */
@@ -422,7 +422,7 @@ static struct bytes for_kind(const struct walk *w, enum redact_kind kind, struct
         break;
     }
     if (kind == REDACT_IP)
-        return bytes_of(to, redact_find_ip_prefix(value, to));
+        return bytes_of(to, redact_ip_prefix(value, to));
     n = snprintf(to, REPLACEMENT_MAX, "<%s>", redact_kind_names[kind]);
     return bytes_of(to, (size_t)n);
 }
@@ -479,7 +479,7 @@ static void search(struct walk *w, struct bytes text)
                 continue;
             }
         }
-        if (m.kind == REDACT_IP && m.begin == 0 && redact_find_names_a_version(path_of(w)))
+        if (m.kind == REDACT_IP && m.begin == 0 && redact_ip_names_a_version(path_of(w)))
             continue;
         replace(w, value.p, value.p + value.n, for_kind(w, m.kind, value, buf));
         w->counts[m.kind]++;
@@ -613,7 +613,7 @@ static void look_at_number(struct walk *w, struct bytes digits)
     enum redact_kind kind;
     char buf[REPLACEMENT_MAX];
 
-    if (!redact_find_number(digits, kinds_in(w->r, path_of(w)), &kind))
+    if (!redact_number_kind(digits, kinds_in(w->r, path_of(w)), &kind))
         return;
     w->counts[kind]++;
     if (w->tight)

@@ -32,7 +32,7 @@ struct redact_own {
  * Kinds are looked for in strings and whole numbers, escapes undone, also in JSON text inside of
  * strings. Not in @timestamp, log, stream, event.sequence, tags, container.id, container.name,
  * container.image, host, kubernetes and barge, which are the agent's own; and numbers in ids of
- * requests and traces (redact_find_names_an_id, http.request.id, trace.id, span.id) are left. */
+ * requests and traces (redact_number_names_an_id, http.request.id, trace.id, span.id) are left. */
 size_t redact_document(struct redact *r, char *p, size_t n, size_t max, struct redact_own own);
 
 /* How much longer a document should be allowed to become. */

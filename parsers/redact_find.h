@@ -1,6 +1,7 @@
 /*
- * redact_find: what tells persons and secrets apart from other text, kind by kind. Works on plain
- * bytes (escapes of JSON undone), in time linear in them. Pure functions; any thread.
+ * redact_find: what tells persons and secrets apart from other text: each place that redact_scan
+ * tells is looked at by the part that knows its kind (redact_kinds.h). Works on plain bytes
+ * (escapes of JSON undone), in time linear in them. Pure functions; any thread.
  *
  * It would rather leave something than destroy what a person looking for a fault needs: versions,
  * times, UUIDs, hashes, trace ids and numbers without check digits are nothing of these.
@@ -8,7 +9,7 @@
 #ifndef BARGE_REDACT_FIND_H
 #define BARGE_REDACT_FIND_H
 
-#include "agent/config/config.h"
+#include "parsers/redact_kinds.h"
 #include "parsers/redact_scan.h"
 
 /*
@@ -27,11 +28,6 @@
 /* Of enum redact_kind: "email", "ip", … */
 extern const char *const redact_kind_names[REDACT_KINDS];
 
-struct redact_match {
-    size_t begin, end; /* in the text */
-    enum redact_kind kind;
-};
-
 struct redact_find {
     struct bytes text;
     unsigned kinds; /* a bit for each kind that is looked for */
@@ -48,32 +44,15 @@ bool redact_find_next(struct redact_find *f, struct redact_match *m);
 
 /* On with the scan of a document's raw text t, its escapes as they stand, to the next place that
  * may be a match once they are undone: *at, with *name NULL. Nothing that redact_find_next or
- * redact_find_number would find is ever passed over. A scan for names stops at the quotes behind
+ * redact_number_kind would find is ever passed over. A scan for names stops at the quotes behind
  * them, too: *name. */
 bool redact_find_maybe(struct redact_scan *scan, struct bytes t, unsigned kinds, const char **at,
                        const char **name);
 
-/* Whether a text ends with the name of an id that ties the records of a request together (traceId,
- * x-request-id, dd.span_id): numbers behind it are left alone. */
-bool redact_find_names_an_id(struct bytes t);
-
-/* Whether a text ends with "version": what looks like an IPv4 address behind it is none. */
-bool redact_find_names_a_version(struct bytes t);
-
-/* The digits of a JSON number. */
-bool redact_find_number(struct bytes digits, unsigned kinds, enum redact_kind *kind);
-
-#define REDACT_CANONICAL_MAX 512
-
 /* A match in the one form that all its spellings have: letters of addresses small, IP addresses as
  * inet_ntop writes them (those mapped into IPv6 as IPv4), digits alone; tokens and passwords stay
  * as they are and may not go through here. to has room for REDACT_CANONICAL_MAX. Returns the
- * length.
- */
+ * length. */
 size_t redact_find_canonical(enum redact_kind kind, struct bytes match, char *to);
-
-/* An IP address with all but the first 24 (IPv4) or 48 bits (IPv6) zero; never longer than it was.
- */
-size_t redact_find_ip_prefix(struct bytes match, char to[64]);
 
 #endif

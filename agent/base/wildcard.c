@@ -1,9 +1,6 @@
 #include "agent/base/wildcard.h"
 
-static char folded(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c | 32) : c;
-}
+#include "agent/base/ascii.h"
 
 static inline bool matches(const char *pattern, struct bytes text, bool any_case)
 {
@@ -16,8 +13,8 @@ static inline bool matches(const char *pattern, struct bytes text, bool any_case
         if (*pattern == '*') {
             star = pattern++;
             mark = i;
-        } else if (*pattern &&
-                   (any_case ? folded(*pattern) == folded(text.p[i]) : *pattern == text.p[i])) {
+        } else if (*pattern && (any_case ? ascii_fold(*pattern) == ascii_fold(text.p[i])
+                                         : *pattern == text.p[i])) {
             pattern++;
             i++;
         } else if (star) {

@@ -1,13 +1,10 @@
 #include "agent/inputs/files_name.h"
 
+#include "agent/base/ascii.h"
+
 #define DATE_DIGITS 14                    /* YYYYMMDDhhmmss */
 #define DATES (100000000000000ull * 1000) /* more than any date and number make */
 #define MAX_NUMBER 99999
-
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
 
 static bool is_separator(char c)
 {
@@ -20,7 +17,7 @@ static size_t number_at_end(const char *p, size_t n, uint64_t *number)
 {
     size_t i = n;
 
-    while (i > 0 && is_digit(p[i - 1]))
+    while (i > 0 && ascii_is_digit(p[i - 1]))
         i--;
     if (i == n || i < 2 || p[i - 1] != '.' || n - i > 5 || p[i] == '0')
         return 0;
@@ -53,9 +50,9 @@ static size_t date_at_end(const char *p, size_t n, uint64_t *date)
     size_t i = n, count = 0, best = 0;
 
     while (i > 1 && count < DATE_DIGITS) {
-        if (is_digit(p[i - 1])) {
+        if (ascii_is_digit(p[i - 1])) {
             digits[count++] = p[--i];
-        } else if (count && is_separator(p[i - 1]) && is_digit(p[i - 2])) {
+        } else if (count && is_separator(p[i - 1]) && ascii_is_digit(p[i - 2])) {
             i--;
             continue;
         } else {
