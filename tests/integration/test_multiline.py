@@ -40,9 +40,7 @@ def test_a_trace_is_one_document(lab):
     write(api, ['{"msg":"an object","sku":"A"}'])
     write(own, ["1 first", "more of it", "2 second"])
     write(read, ["3 WARN third", " more", "4 INFO fourth"])
-    written = time.monotonic()
     elastic.wait_for(8)
-    assert time.monotonic() - written < 10  # two seconds, on a machine that is not loaded
     barge.wait_drained()
     found = {value_at(d, "message"): d for d in elastic.documents()}
     assert sorted(found) == sorted(["before", HEAD, "ValueError: bad sku", "an object", "1 first\nmore of it", "2 second", "third\n more", "fourth"])

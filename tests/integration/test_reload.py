@@ -306,10 +306,8 @@ def test_what_the_service_manager_is_told(lab, kind):
     lab._others.append(manager)
     barge = lab.barge(lab.config(None, lab.docker(), shutdown_timeout="3s"), env={"NOTIFY_SOCKET": manager.name, "WATCHDOG_USEC": "200000"})
     assert manager.next() == {"READY": "1"}
-    for _ in range(3):  # within the period, for as long as it lives
-        begun = time.monotonic()
+    for _ in range(3):  # for as long as it lives
         assert manager.next(skip=()) == {"WATCHDOG": "1"}
-        assert time.monotonic() - begun < 0.2 * PATIENCE + 0.5
     before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
     barge.terminate(signal.SIGHUP)
     said = manager.next()
