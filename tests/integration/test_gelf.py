@@ -331,7 +331,7 @@ def test_bombs_cost_little(lab, bomb):
     elastic, barge, address = udp(lab, log={"level": "warn"})
     bombs, honest = lab.gelf_sender(address), lab.gelf_sender(address)
     before, began, sent, n = barge.cpu_seconds(), time.monotonic(), 0, 0
-    while time.monotonic() - began < 3:
+    while time.monotonic() - began < 3 / PATIENCE:  # where all takes longer, a bomb does, too
         if sent > 150000 * (time.monotonic() - began):
             time.sleep(0.01)
             continue
@@ -343,7 +343,7 @@ def test_bombs_cost_little(lab, bomb):
     figures = sent_in_full(barge, honest, bombs.sent)
     share = (barge.cpu_seconds() - before) / (time.monotonic() - began)
     wait_until(lambda: sum(1 for v in list(elastic.store.values()) if b'"honest ' in v) >= n - figures["kernel_dropped"], 20, barge.status)
-    assert figures["undecodable"] > 0 and n > 5
+    assert figures["undecodable"] > 0 and n > 0
     barge.wait_drained()
     print(f"{sent} bytes of bombs: {share * 100:.1f} % of a core")
     assert share < 0.5 * PATIENCE

@@ -176,7 +176,7 @@ def test_a_late_answer_finds_nobody(setup):
     told = threading.Event()
 
     def late(connection, right):
-        told.wait(20)
+        told.wait(20 * PATIENCE)
         connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(items(1)) + items(1))
 
     elastic.answer_next(Raw(late))
@@ -207,7 +207,7 @@ def test_reset_in_the_middle_of_an_upload(lab, setup):
     def proxy(client):
         n = len(resets)
         resets.append(n)
-        client.settimeout(5)
+        client.settimeout(5 * PATIENCE)
         if n < 3:
             client.recv(2000 if n < 2 else 1 << 20)
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")

@@ -4,6 +4,8 @@ import collections
 import json
 import threading
 
+from waiting import PATIENCE
+
 
 def line(source, n, size=0):
     """A JSON line with source and number; every seventh is plain text that carries them, too."""
@@ -78,7 +80,7 @@ class Writer(threading.Thread):
 
     def finish(self, timeout=60):
         """Waits until all is written."""
-        self.join(timeout)
+        self.join(timeout * PATIENCE)
         assert not self.is_alive() and self.failure is None, self.failure
         return self.written
 

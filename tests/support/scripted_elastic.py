@@ -23,7 +23,7 @@ import zlib
 
 import searching
 from strict_json import parse as parse_strictly
-from waiting import wait_until
+from waiting import PATIENCE, wait_until
 
 JSON_TYPE = "application/json"
 ACTION_KEYS = {"_index", "_id", "routing", "version", "version_type", "if_seq_no", "if_primary_term", "pipeline", "require_alias",
@@ -278,7 +278,7 @@ class ScriptedElastic:
             self._connections.add(connection)
         try:
             if self.tls:
-                connection.settimeout(20)
+                connection.settimeout(20 * PATIENCE)
                 inner = self.tls.server_context().wrap_socket(connection, server_side=True)
                 inner.settimeout(None)
                 with self._lock:
