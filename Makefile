@@ -13,6 +13,7 @@ NODES     ?= elasticsearch-8.19 opensearch-2.19
 PYTEST_ARGS  ?=
 SEED         ?= 1
 SOAK_ARGS    ?=
+HOURS        ?= 1
 BENCH_ARGS   ?=
 JOBS         ?= 4  # integration tests at a time: they wait more than they work
 INTEGRATION  ?= tests/integration
@@ -229,6 +230,16 @@ soak: deps-test ## random kills and power cuts by the thousand, SEED=1 (about 20
 	@$(MAKE) --no-print-directory $(TESTED)
 	BARGE=$(abspath $(BUILD)/barge) $(PYTHON) -B tests/soak/soak.py --folder $(BUILD)/soak --seed $(SEED) $(SOAK_ARGS)
 	$(PYTEST) tests/soak
+
+# It goes into containers that have nothing else.
+$(BUILD)/soak/%: tests/soak/%.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(CC) -static -std=c11 -D_GNU_SOURCE -O2 -g -Wall -Wextra $< -o $@
+
+.PHONY: soak-live
+soak-live: deps-docker deps-nodes ## a live Docker engine and a real node, all of them restarted and killed in turn: HOURS=1, SEED=1 (a fraction, too)
+	@$(MAKE) --no-print-directory all $(BUILD)/soak/chatter
+	BARGE_PATIENCE=$(PATIENCE) BARGE=$(abspath $(BUILD)/barge) $(PYTHON) -B tests/soak/live.py --chatter $(BUILD)/soak/chatter --folder $(BUILD)/soak-live --hours $(HOURS) --seed $(SEED) $(SOAK_ARGS)
 
 # With every gcov counter in build/coverage; only what the tests of this run did counts.
 .PHONY: coverage

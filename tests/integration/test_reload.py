@@ -10,13 +10,13 @@ import signal
 import socket
 import ssl
 import subprocess
-import sys
 import threading
 import time
 
 import pytest
 
 import barge as program
+from activation import activated, high, large
 from gelf_sender import GelfSender, chunks, message
 from load import check_exactly_once, line
 from scripted_elastic import Refuse, Silence
@@ -31,14 +31,6 @@ def replace(path, text, mode=0o600):
         f.write(text)
     os.rename(path + ".new", path)
     return path
-
-
-def reload(barge, wanted="configuration reloaded"):
-    """SIGHUP; returns what was logged until the wanted words."""
-    begin = len(barge.log())
-    barge.terminate(signal.SIGHUP)
-    wait_until(lambda: wanted in barge.log()[begin:], 10, barge.log)
-    return barge.log()[begin:]
 
 
 def send_one(barge, elastic, container, n):
@@ -60,7 +52,7 @@ def test_new_passwords(lab, tmp_path_factory):
     barge = lab.barge(lab.config(elastic, docker, output={"elasticsearch": {"username": "barge", "password_file": secret}}))
     first = send_one(barge, elastic, container, 0)
     replace(secret, "second\n")
-    reload(barge)
+    barge.reload()
     elastic.basic = ("barge", "second")
     asked = len(elastic.requests)
     assert send_one(barge, elastic, container, 1).headers["authorization"] != first.headers["authorization"]
@@ -68,9 +60,9 @@ def test_new_passwords(lab, tmp_path_factory):
     # What cannot be a password leaves the old one in force.
     for broken, why in (("", "is empty"), ("a\nb\n", "more than one line"), ("x" * 5000, "more than 4096 bytes")):
         replace(secret, broken)
-        assert why in reload(barge, "the old ones stay")
+        assert why in barge.reload("the old ones stay")
     os.remove(secret)
-    assert "No such file" in reload(barge, "the old ones stay")
+    assert "No such file" in barge.reload("the old ones stay")
     send_one(barge, elastic, container, 2)
 
 
@@ -113,7 +105,7 @@ def test_new_certificates_reach_kept_connections(lab, tmp_path_factory):
     send_one(barge, elastic, container, 1)
     assert set(context.names) == {"client-one"}
     give("client-two")
-    reload(barge)
+    barge.reload()
     del context.names[:]
     send_one(barge, elastic, container, 2)
     assert set(context.names) == {"client-two"}, "the connection made with the old certificate was used again"
@@ -121,7 +113,7 @@ def test_new_certificates_reach_kept_connections(lab, tmp_path_factory):
     with open(own["cert"], encoding="ascii") as f:
         half = f.read()[:300]
     replace(own["cert"], half)
-    said = reload(barge, "the old ones stay")
+    said = barge.reload("the old ones stay")
     assert "tls.cert_file" in said and "holds no PEM" in said
     send_one(barge, elastic, container, 3)
 
@@ -142,7 +134,7 @@ def test_a_new_authority(lab):
     assert len(elastic.store) == 1
     with open(new.ca_file, encoding="ascii") as f:
         replace(trusted, f.read())
-    reload(barge)
+    barge.reload()
     elastic.wait_for(2)
     barge.wait_drained()
 
@@ -152,7 +144,7 @@ def test_log_level_and_format(lab):
     assert "level=info" not in barge.log()
     barge.config["log"] = {"level": "info", "format": "json"}
     barge.write_config()
-    said = reload(barge)
+    said = barge.reload()
     assert json.loads(said.splitlines()[-1])["log.level"] == "info"
     assert "next start" not in said
 
@@ -165,7 +157,7 @@ def test_what_needs_a_restart_is_named(lab):
     barge.config["output"]["elasticsearch"]["hosts"] = [elastic.url.replace("//", "//user:word@")]
     barge.config["log"] = {"level": "info"}
     barge.write_config()
-    said = reload(barge, "next start")
+    said = barge.reload("next start")
     assert 'settings="data_dir, buffer.max_size, output.elasticsearch.hosts"' in said, said
     assert "word" not in said
     barge.config["data_dir"] = barge.config["data_dir"].removesuffix("-elsewhere")
@@ -189,7 +181,7 @@ def test_a_broken_file_leaves_the_old_one_in_force(lab):
     send_one(barge, elastic, container, 0)
     barge.config = good
     barge.write_config()
-    reload(barge)
+    barge.reload()
     send_one(barge, elastic, container, 1)
 
 
@@ -329,22 +321,6 @@ def test_no_watchdog_for_another_process(lab):
         manager.socket.recv(100)
 
 
-PASS = """
-import os, sys
-given = [int(x) for x in sys.argv[1].split(",")]
-for at, fd in enumerate(given):
-    os.dup2(fd, 3 + at, inheritable=True)
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(given)))
-os.execv(sys.argv[2], sys.argv[2:])
-"""
-
-
-def activated(*sockets):
-    """Options of a Barge that gets the sockets as systemd passes them: numbers from 3 on, LISTEN_PID of the process itself."""
-    fds = [s.fileno() for s in sockets]
-    return {"wrapper": [sys.executable, "-ISc", PASS, ",".join(map(str, fds))], "pass_fds": fds}
-
-
 class Flood(threading.Thread):
     """Numbered datagrams, some of them chunked, without a pause until it is told."""
 
@@ -363,22 +339,13 @@ class Flood(threading.Thread):
         sender.close()
 
 
-def high(s):
-    """The socket at a high number, so that the wrapper's moves do not cover it."""
-    fd = fcntl.fcntl(s.fileno(), fcntl.F_DUPFD_CLOEXEC, 200)
-    made = socket.socket(fileno=fd)
-    s.close()
-    return made
-
-
 def test_socket_activation_drops_no_datagram_over_restarts(lab):
     elastic = lab.elastic()
     udp, tcp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     for s in (udp, tcp):
         s.bind(("127.0.0.1", 0))
     tcp.listen(16)
-    if os.geteuid() == 0:  # as ReceiveBuffer= of a socket unit does
-        udp.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)  # SO_RCVBUFFORCE
+    large(udp)
     udp, tcp = high(udp), high(tcp)
     # The addresses of the configuration are not bound: those of the sockets are what counts.
     barge = lab.barge(lab.config(elastic, gelf_udp="127.0.0.1:9", gelf_tcp="127.0.0.1:9"), start=False, **activated(tcp, udp))

@@ -108,10 +108,10 @@ class Engine:
         """Standard output of a docker command that must succeed."""
         return self.try_docker(*arguments, check=True).stdout.strip()
 
-    def run(self, *command, name=None, driver="json-file", log_options=None, options=(), detach=True):
+    def run(self, *command, name=None, driver="json-file", log_options=None, options=(), detach=True, image=IMAGE):
         """docker run; the container's id when detached."""
         log = [f"--log-driver={driver}"] + [f"--log-opt={k}={v}" for k, v in (log_options or {}).items()]
-        return self.docker("run", *(["-d"] if detach else []), "--network=host", *(["--name", name] if name else []), *log, *options, IMAGE, *command)
+        return self.docker("run", *(["-d"] if detach else []), "--network=host", *(["--name", name] if name else []), *log, *options, image, *command)
 
     def wait(self, *names):
         """Waits until these containers have ended."""

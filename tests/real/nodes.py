@@ -257,6 +257,12 @@ class Node:
             self.process.wait()
             self.process = None
 
+    def stop(self, deadline_s=120):
+        """As a service manager does: SIGTERM to the first process, and its end."""
+        self.process.terminate()
+        wait_until(lambda: self.process.poll() is not None, deadline_s, lambda: f"end of {self.name}; {self.log()[-1500:]}", every_s=0.1)
+        self.kill()
+
     def signal(self, number):
         """To all of its processes."""
         os.killpg(self.process.pid, number)

@@ -155,6 +155,13 @@ class Barge:
         self.process.kill()
         self.wait()
 
+    def reload(self, wanted="configuration reloaded"):
+        """SIGHUP; returns what was logged until the wanted words."""
+        begin = len(self.log())
+        self.terminate(signal.SIGHUP)
+        wait_until(lambda: wanted in self.log()[begin:], 10, self.log)
+        return self.log()[begin:]
+
     def restart(self, kill=False):
         if kill:
             self.kill9()
