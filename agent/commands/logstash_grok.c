@@ -109,6 +109,9 @@ static const struct {
 
 struct walk {
     struct logstash_grok *out;
+    unsigned number;   /* of this pattern, from 1 */
+    bool alternatives; /* there is a | in this one */
+    const char *twice; /* a field that was captured before in this one */
     const struct logstash_grok_definition *own;
     size_t n_own;
     struct error *e;
@@ -155,12 +158,16 @@ static int note_field(struct walk *w, const char *group, const char *field, cons
         if (strcmp(g->fields[i].field, field) != 0)
             return error_set(w->e, "%s and %s would be one name", g->fields[i].field, field);
         g->fields[i].type = type ? type : g->fields[i].type;
+        if (g->fields[i].pattern == w->number)
+            w->twice = g->fields[i].field;
+        g->fields[i].pattern = w->number;
         return 0;
     }
     if (g->n == LOGSTASH_GROK_FIELDS)
         return error_set(w->e, "more than %d fields are too many for a pattern",
                          LOGSTASH_GROK_FIELDS);
-    g->fields[g->n++] = (struct logstash_grok_field){base_strdup(group), base_strdup(field), type};
+    g->fields[g->n++] =
+        (struct logstash_grok_field){base_strdup(group), base_strdup(field), type, w->number};
     return 0;
 }
 
@@ -187,7 +194,7 @@ static struct bytes look_up(const struct walk *w, struct bytes name)
 {
     size_t low = 0, high = ARRAY_LEN(known);
 
-    for (size_t i = 0; i < w->n_own; i++)
+    for (size_t i = w->n_own; i-- > 0;) /* the last of a name counts */
         if (bytes_equal(w->own[i].name, name))
             return w->own[i].pattern;
     while (low < high) {
@@ -345,6 +352,32 @@ static int add_set(struct walk *w, struct bytes text, size_t *at)
     return error_set(w->e, "[ has no ]");
 }
 
+/* {,3} is {0,3} in Ruby, and text in PCRE2. */
+static bool is_open_count(struct bytes s)
+{
+    size_t n = 2;
+
+    while (n < s.n && s.p[n] >= '0' && s.p[n] <= '9')
+        n++;
+    return s.n > 1 && s.p[1] == ',' && n > 2 && n < s.n && s.p[n] == '}';
+}
+
+/* The character that s begins with. Returns how many were taken. */
+static size_t add_plain(struct walk *w, struct bytes s)
+{
+    struct logstash_grok *g = w->out;
+
+    g->begins |= s.p[0] == '^';
+    w->alternatives |= s.p[0] == '|';
+    if (s.p[0] == '$' && g->lines)
+        strbuf_add_str(&g->pattern, "(?m:$)");
+    else if (s.p[0] == '{' && is_open_count(s))
+        strbuf_add_str(&g->pattern, "{0");
+    else
+        strbuf_add_char(&g->pattern, s.p[0]);
+    return 1;
+}
+
 static int add_pattern(struct walk *w, struct bytes text, unsigned depth)
 {
     struct strbuf *to = &w->out->pattern;
@@ -377,7 +410,7 @@ static int add_pattern(struct walk *w, struct bytes text, unsigned depth)
                 return -1;
             i += 2 + (size_t)taken;
         } else {
-            strbuf_add_char(to, text.p[i++]);
+            i += add_plain(w, rest);
         }
     }
     return 0;
@@ -386,9 +419,13 @@ static int add_pattern(struct walk *w, struct bytes text, unsigned depth)
 int logstash_grok_add(struct logstash_grok *out, struct bytes pattern,
                       const struct logstash_grok_definition *own, size_t n_own, struct error *e)
 {
-    struct walk w = {.out = out, .own = own, .n_own = n_own, .e = e};
+    struct walk w = {.out = out, .own = own, .n_own = n_own, .e = e, .number = ++out->n_patterns};
 
-    return add_pattern(&w, pattern, 0);
+    if (add_pattern(&w, pattern, 0) < 0)
+        return -1;
+    if (w.twice && !w.alternatives)
+        out->twice = w.twice;
+    return 0;
 }
 
 void logstash_grok_fini(struct logstash_grok *g)

@@ -20,10 +20,16 @@ struct logstash_grok_field {
     char *group;      /* name of the group in the pattern */
     char *field;      /* name that the field has, dotted where it is nested */
     const char *type; /* "long", "double", or NULL: text */
+    unsigned pattern; /* the last one that captures it, from 1 */
 };
 
 struct logstash_grok {
     struct strbuf pattern;
+    bool lines;        /* the text may have several lines: $ is the end of each, as in Ruby */
+    bool begins;       /* found out: there is a ^, which is the beginning of each line in Ruby */
+    const char *twice; /* found out: a field that is captured more than once in one pattern, which
+                          has no alternatives; or NULL */
+    unsigned n_patterns;
     struct logstash_grok_field fields[LOGSTASH_GROK_FIELDS]; /* each name once */
     size_t n;
 };

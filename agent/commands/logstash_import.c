@@ -191,8 +191,9 @@ static bool is_read_anyway(const struct work *w)
         all |= w->plan.rules[i].container && strcmp(w->plan.rules[i].container, "*") == 0;
     for (size_t i = 0; i < w->n_inputs; i++) {
         const struct work_input *in = &w->inputs[i];
+        const char *kind = in->gelf ? NULL : w->plan.files[in->file].parser.kind;
 
-        some |= !in->json && (in->gelf ? !all : !w->plan.files[in->file].parser.kind);
+        some |= !in->json && (in->gelf ? !all : !kind || strcmp(kind, "multiline") == 0);
     }
     return some;
 }

@@ -1,6 +1,8 @@
 /* gelf and file; what they say of each record (type, tags, add_field) where all say the same. */
 #include "agent/commands/logstash_work.h"
 
+#include "agent/commands/logstash_hints.h"
+#include "agent/commands/logstash_patterns.h"
 #include "agent/config/config_value.h"
 
 #include <stdlib.h>
@@ -15,20 +17,12 @@ static void refuse(struct work *w, const char *plugin, const struct logstash_val
                    v->name.p, why);
 }
 
-static bool is_any(const struct logstash_value *v, const char *const *names)
-{
-    for (; *names; names++)
-        if (bytes_is(v->name, *names))
-            return true;
-    return false;
-}
-
 /* What is told apart by input is told for all of them together, further below. */
 static bool is_of_records(const struct logstash_value *v)
 {
     static const char *const names[] = {"type", "tags", "add_field", NULL};
 
-    return is_any(v, names);
+    return work_is_named(v, names);
 }
 
 static struct work_input *new_input(struct work *w, const struct logstash_value *plugin)
@@ -37,11 +31,104 @@ static struct work_input *new_input(struct work *w, const struct logstash_value 
     struct work_input *in = &w->inputs[w->n_inputs++];
 
     w->plan.inputs = true;
+    work_repeated(w, PLACE, plugin, NULL);
     in->plugin = plugin;
     in->when.tags = logstash_tree_option(plugin, "tags");
     if (type && type->kind <= LOGSTASH_BAREWORD)
         in->when.type = type->text;
     return in;
+}
+
+/* Why lines that match pattern and do what the codec says cannot be told; NULL: *start is the
+ * pattern of lines that begin a record. */
+static const char *start_of(const struct logstash_value *codec, const char *pattern,
+                            struct strbuf *start)
+{
+    bool negate = work_on(codec, "negate", false);
+
+    if (!work_is(logstash_tree_option(codec, "what"), "previous"))
+        return "barge knows which lines begin a record, and not which ones go on in the next";
+    if (negate)
+        strbuf_add_str(start, pattern);
+    else if (pattern[0] == '^' && !strchr(pattern, '|'))
+        strbuf_printf(start, "^(?!%s)", pattern + 1);
+    else
+        strbuf_printf(start, "^(?!.*(?:%s))", pattern);
+    return NULL;
+}
+
+/* The pattern of lines that begin a record, as barge takes it; NULL with *e. */
+static char *read_start(struct work *w, const struct logstash_value *codec, struct error *e)
+{
+    const struct logstash_value *pattern = logstash_tree_option(codec, "pattern");
+    struct logstash_patterns own;
+    struct logstash_grok grok = {.lines = false};
+    struct strbuf start = {0}, yaml = {0};
+    const char *why = NULL;
+    char *text = pattern ? work_text(pattern, e) : NULL, *result = NULL;
+
+    logstash_patterns_read(w, codec, &own);
+    if (!pattern)
+        error_set(e, "it has no pattern");
+    if (text && logstash_grok_add(&grok, bytes_str(text), own.list, own.n, e) == 0) {
+        why = start_of(codec, grok.pattern.n ? grok.pattern.p : "", &start);
+        if (why)
+            error_set(e, "%s", why);
+    }
+    if (start.n) {
+        strbuf_add_str(&yaml, "inputs: {files: [{paths: [/x], parser: multiline, start: ");
+        config_value_add_quoted(&yaml, start.p);
+        strbuf_add_str(&yaml, "}]}");
+        if (work_check(w, &yaml, e) == 0)
+            result = base_strdup(start.p);
+    }
+    free(text);
+    logstash_grok_fini(&grok);
+    logstash_patterns_fini(&own);
+    strbuf_fini(&start);
+    strbuf_fini(&yaml);
+    return result;
+}
+
+static void take_multiline_option(struct work *w, const struct logstash_value *v)
+{
+    static const char *const taken[] = {
+        "pattern", "negate", "what", "patterns_dir", "patterns_files_glob", NULL};
+    static const char *const ceilings[] = {"max_lines", "max_bytes", NULL};
+
+    if (work_is_named(v, taken) || work_needs_nothing(v) ||
+        (bytes_is(v->name, "charset") && work_is(v, "UTF-8")) ||
+        (bytes_is(v->name, "multiline_tag") && work_is(v, "")))
+        return;
+    if (work_is_named(v, ceilings))
+        work_remark(w, PLACE, work_option_span(v),
+                    "multiline: a record has at most 4,096 lines and 1 MiB");
+    else if (bytes_is(v->name, "auto_flush_interval"))
+        work_remark(w, PLACE, work_option_span(v),
+                    "multiline: what was not continued for 1.25 s is complete");
+    else
+        refuse(w, "multiline", v, "barge has nothing that stands for it");
+}
+
+static void take_multiline(struct work *w, const struct logstash_value *codec,
+                           struct plan_parser *parser)
+{
+    struct error e;
+    char *start = read_start(w, codec, &e);
+
+    if (!start) {
+        work_leave_out(w, PLACE, work_option_span(codec),
+                       "multiline: %s (parser: multiline knows stack traces, too)", e.text);
+        return;
+    }
+    plan_set(&parser->kind, "multiline");
+    plan_set(&parser->start, start);
+    free(start);
+    if (!logstash_tree_option(codec, "multiline_tag"))
+        work_remark(w, PLACE, work_option_span(codec),
+                    "multiline: records of several lines are not tagged multiline");
+    for (const struct logstash_value *v = codec->first; v; v = v->next)
+        take_multiline_option(w, v);
 }
 
 /* plain, line and json say how a message is read, and barge looks by itself. */
@@ -55,9 +142,10 @@ static void take_codec(struct work *w, const char *plugin, const struct logstash
 
     if (v->kind == LOGSTASH_PLUGIN || v->kind <= LOGSTASH_BAREWORD) {
         if (bytes_is(v->text, "multiline")) {
-            refuse(w, plugin, v,
-                   "lines are put together by parser: multiline, which knows stack traces; start: "
-                   "'^\\d{4}-' says which lines begin a record (negate => true, what => previous)");
+            if (in->gelf)
+                refuse(w, plugin, v, "a message of GELF is not put together with others");
+            else
+                take_multiline(w, v, &w->plan.files[in->file].parser);
             return;
         }
         if (bytes_is(v->text, "json") || bytes_is(v->text, "json_lines"))
@@ -131,7 +219,7 @@ static void take_gelf(struct work *w, const struct logstash_value *plugin)
     in = new_input(w, plugin);
     in->gelf = in->when.containers = true;
     for (const struct logstash_value *v = plugin->first; v; v = v->next) {
-        if (is_any(v, known) || is_of_records(v) || work_needs_nothing(v))
+        if (work_is_named(v, known) || is_of_records(v) || work_needs_nothing(v))
             continue;
         if (bytes_is(v->name, "codec"))
             take_codec(w, "gelf", v, in);
@@ -344,7 +432,7 @@ static void take_file(struct work *w, const struct logstash_value *plugin)
         take_texts(w, exclude, "exclude", &f->exclude);
     take_start(w, plugin, f);
     for (const struct logstash_value *v = plugin->first; v; v = v->next)
-        if (!is_any(v, known) && !is_of_records(v) && !work_needs_nothing(v))
+        if (!work_is_named(v, known) && !is_of_records(v) && !work_needs_nothing(v))
             take_file_option(w, v, in);
 }
 
@@ -358,13 +446,9 @@ static void take_input(struct work *w, const struct logstash_value *plugin)
         take_gelf(w, plugin);
     } else if (bytes_is(plugin->text, "file")) {
         take_file(w, plugin);
-    } else if (bytes_is(plugin->text, "beats")) {
-        work_leave_out(w, PLACE, plugin->at,
-                       "input beats: barge takes Filebeat's place on each host; "
-                       "conf/MIGRATING.md has its options");
     } else {
-        work_leave_out(w, PLACE, plugin->at, "input %.*s: barge has nothing that stands for it",
-                       (int)MIN(plugin->text.n, 60u), plugin->text.p);
+        work_leave_out(w, PLACE, plugin->at, "input %.*s: %s", (int)MIN(plugin->text.n, 60u),
+                       plugin->text.p, logstash_hints_input(plugin->text));
     }
 }
 

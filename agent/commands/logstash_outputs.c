@@ -1,6 +1,7 @@
 /* elasticsearch and file; barge has one output. */
 #include "agent/commands/logstash_work.h"
 
+#include "agent/commands/logstash_hints.h"
 #include "agent/config/config_value.h"
 
 #include <stdlib.h>
@@ -311,7 +312,8 @@ static int take_off(struct work *w, const struct logstash_value *v, const char *
                     struct error *e)
 {
     (void)w;
-    return work_bool(v) == 0 ? 0 : error_set(e, "%s", key);
+    (void)key;
+    return work_bool(v) == 0 ? 0 : error_set(e, "%s", logstash_hints_elasticsearch(v->name));
 }
 
 static int take_protocol(struct work *w, const struct logstash_value *v, const char *key,
@@ -320,13 +322,6 @@ static int take_protocol(struct work *w, const struct logstash_value *v, const c
     (void)w;
     (void)key;
     return work_is(v, "http") ? 0 : error_set(e, "barge speaks HTTP");
-}
-
-static int leave(struct work *w, const struct logstash_value *v, const char *key, struct error *e)
-{
-    (void)w;
-    (void)v;
-    return error_set(e, "%s", key);
 }
 
 static int remark(struct work *w, const struct logstash_value *v, const char *key, struct error *e)
@@ -338,8 +333,6 @@ static int remark(struct work *w, const struct logstash_value *v, const char *ke
 }
 
 #define SIZES "barge finds out by itself what the node takes well"
-#define KEYSTORE "barge reads PEM, as tls.cert_file, tls.key_file and tls.ca_file"
-#define INDEX_SIDE "see `setup` and `retention`, and `barge setup`"
 
 /* By the name of the option: what makes something of it; the setting, or what is said. */
 static const struct {
@@ -360,30 +353,9 @@ static const struct {
     {"manage_template", take_template, ""},
     {"action", take_action, ""},
     {"protocol", take_protocol, ""},
-    {"data_stream", take_off, "barge writes daily indices, into no data stream"},
-    {"ilm_enabled", take_off, INDEX_SIDE},
-    {"sniffing", take_off, "name the nodes in hosts"},
-    {"keystore", leave, KEYSTORE},
-    {"keystore_password", leave, KEYSTORE},
-    {"truststore", leave, KEYSTORE},
-    {"truststore_password", leave, KEYSTORE},
-    {"ssl_keystore_path", leave, KEYSTORE},
-    {"ssl_keystore_password", leave, KEYSTORE},
-    {"ssl_keystore_type", leave, KEYSTORE},
-    {"ssl_truststore_path", leave, KEYSTORE},
-    {"ssl_truststore_password", leave, KEYSTORE},
-    {"ssl_truststore_type", leave, KEYSTORE},
-    {"template", leave, INDEX_SIDE},
-    {"template_name", leave, INDEX_SIDE},
-    {"template_overwrite", leave, INDEX_SIDE},
-    {"ilm_rollover_alias", leave, INDEX_SIDE},
-    {"ilm_pattern", leave, INDEX_SIDE},
-    {"ilm_policy", leave, INDEX_SIDE},
-    {"document_id", leave,
-     "barge gives each document an _id of its own, so that none is there "
-     "twice"},
-    {"cloud_id", leave, "name the nodes in hosts"},
-    {"cloud_auth", leave, "secrets come from files: username and password_file"},
+    {"data_stream", take_off, ""},
+    {"ilm_enabled", take_off, ""},
+    {"sniffing", take_off, ""},
     {"document_type", remark, "since Elasticsearch 7 there are no types"},
     {"template_api", remark, "barge takes what the node knows"},
     {"workers", remark, SIZES},
@@ -427,7 +399,7 @@ static void take_option(struct work *w, const struct logstash_value *v)
                 refuse(w, v, e.text);
             return;
         }
-    refuse(w, v, "barge has nothing that stands for it");
+    refuse(w, v, logstash_hints_elasticsearch(v->name));
 }
 
 /* Secrets come from files. That they are there is nothing that can be done here. */
@@ -460,6 +432,7 @@ static void take_credentials(struct work *w, const struct logstash_value *plugin
 
 static void take_elasticsearch(struct work *w, const struct logstash_value *plugin)
 {
+    work_repeated(w, PLACE, plugin, NULL);
     take_hosts(w, plugin);
     take_index(w, plugin);
     take_credentials(w, plugin);
@@ -484,6 +457,7 @@ static bool take_file(struct work *w, const struct logstash_value *plugin)
     char *text = path ? work_text(path, &e) : NULL;
     int rc = -1;
 
+    work_repeated(w, PLACE, plugin, NULL);
     if (text) {
         strbuf_add_str(&yaml, "output: {file: {path: ");
         config_value_add_quoted(&yaml, text);
@@ -559,14 +533,11 @@ void logstash_output(struct work *w, const struct logstash_value *plugin, const 
             take_elasticsearch(w, plugin);
         else if (!take_file(w, plugin))
             w->output = NULL;
-    } else if (bytes_is(plugin->text, "stdout")) {
-        work_leave_out(w, PLACE, plugin->at,
-                       "stdout: to see documents, have output.file alone and look at its files");
     } else if (is_elasticsearch(plugin) || bytes_is(plugin->text, "file")) {
         work_leave_out(w, PLACE, plugin->at, "%.*s: barge has one output, and there is another",
                        (int)plugin->text.n, plugin->text.p);
     } else {
-        work_leave_out(w, PLACE, plugin->at, "output %.*s: barge has nothing that stands for it",
-                       (int)MIN(plugin->text.n, 60u), plugin->text.p);
+        work_leave_out(w, PLACE, plugin->at, "output %.*s: %s", (int)MIN(plugin->text.n, 60u),
+                       plugin->text.p, logstash_hints_output(plugin->text));
     }
 }

@@ -86,8 +86,19 @@ void plan_free_parser(struct plan_parser *p)
 {
     free(p->kind);
     free(p->pattern);
+    free(p->start);
+    free(p->time_key);
+    free(p->time_zone);
     free_pairs(&p->types);
+    free_pairs(&p->groups);
+    free_texts(&p->time_formats);
     *p = (struct plan_parser){0};
+}
+
+static void copy_pairs(struct plan_pairs *to, const struct plan_pairs *from)
+{
+    for (size_t i = 0; i < from->n; i++)
+        plan_add_pair(to, from->list[i].name, from->list[i].value);
 }
 
 void plan_copy_parser(struct plan_parser *to, const struct plan_parser *from)
@@ -95,8 +106,13 @@ void plan_copy_parser(struct plan_parser *to, const struct plan_parser *from)
     plan_free_parser(to);
     plan_set(&to->kind, from->kind);
     plan_set(&to->pattern, from->pattern);
-    for (size_t i = 0; i < from->types.n; i++)
-        plan_add_pair(&to->types, from->types.list[i].name, from->types.list[i].value);
+    plan_set(&to->start, from->start);
+    plan_set(&to->time_key, from->time_key);
+    plan_set(&to->time_zone, from->time_zone);
+    copy_pairs(&to->types, &from->types);
+    copy_pairs(&to->groups, &from->groups);
+    for (size_t i = 0; i < from->time_formats.n; i++)
+        plan_add_text(&to->time_formats, from->time_formats.list[i]);
 }
 
 struct plan_file *plan_new_file(struct plan *p)
@@ -246,25 +262,44 @@ static void write_pairs(struct strbuf *to, const char *key, const struct plan_pa
     }
 }
 
+static void write_types(struct strbuf *to, const struct plan_pairs *types)
+{
+    if (types->n == 0)
+        return;
+    strbuf_add_str(to, "      types: {");
+    for (size_t i = 0; i < types->n; i++) {
+        strbuf_add_str(to, i ? ", " : "");
+        write_key(to, types->list[i].name);
+        strbuf_add_str(to, types->list[i].value);
+    }
+    strbuf_add_str(to, "}\n");
+}
+
+/* A setting of a parser, unless text is NULL. */
+static void write_text(struct strbuf *to, const char *key, const char *text)
+{
+    if (!text)
+        return;
+    strbuf_printf(to, "      %s: ", key);
+    plan_yaml_text(to, text);
+    strbuf_add_char(to, '\n');
+}
+
 static void write_parser(struct strbuf *to, const struct plan_parser *p)
 {
     if (!p->kind)
         return;
     strbuf_printf(to, "      parser: %s\n", p->kind);
-    if (p->pattern) {
-        strbuf_add_str(to, "      pattern: ");
-        plan_yaml_text(to, p->pattern);
+    write_text(to, "start", p->start);
+    write_text(to, "pattern", p->pattern);
+    write_types(to, &p->types);
+    write_text(to, "time_key", p->time_key);
+    if (p->time_formats.n) {
+        strbuf_add_str(to, "      time_formats: ");
+        write_texts(to, &p->time_formats);
         strbuf_add_char(to, '\n');
     }
-    if (p->types.n == 0)
-        return;
-    strbuf_add_str(to, "      types: {");
-    for (size_t i = 0; i < p->types.n; i++) {
-        strbuf_add_str(to, i ? ", " : "");
-        write_key(to, p->types.list[i].name);
-        strbuf_add_str(to, p->types.list[i].value);
-    }
-    strbuf_add_str(to, "}\n");
+    write_text(to, "time_zone", p->time_zone);
 }
 
 static void write_files(const struct plan *p, struct strbuf *to)

@@ -24,7 +24,11 @@ struct plan_pairs {
 struct plan_parser {
     char *kind; /* NULL: none */
     char *pattern;
+    char *start; /* of kind multiline and regex, or NULL */
     struct plan_pairs types;
+    struct plan_pairs groups;   /* of the pattern: what a field is called in it; not written */
+    char *time_key, *time_zone; /* or NULL */
+    struct plan_texts time_formats;
 };
 
 struct plan_file {

@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -25,6 +26,7 @@ struct logstash_source {
     struct strbuf text;
     struct part *parts;
     size_t n;
+    bool is_file;
     struct mark *marks; /* of every STEP-th byte of the text */
 };
 
@@ -86,6 +88,18 @@ static int check_part(const struct logstash_source *s, struct error *e)
     return 0;
 }
 
+/* Takes the byte order mark out that the part from begin on has. */
+static void drop_mark(struct strbuf *text, size_t begin)
+{
+    static const char mark[] = "\xef\xbb\xbf";
+    const size_t n = sizeof mark - 1;
+
+    if (text->n < begin + n || memcmp(text->p + begin, mark, n) != 0)
+        return;
+    memmove(text->p + begin, text->p + begin + n, text->n - begin - n);
+    text->n -= n;
+}
+
 /* All of fd as the next part. */
 static int read_all(struct logstash_source *s, const char *name, int fd, struct error *e)
 {
@@ -98,6 +112,7 @@ static int read_all(struct logstash_source *s, const char *name, int fd, struct 
             return error_set(e, "%s: %s", name, strerror(errno));
         s->text.n += (size_t)n;
     } while (n > 0 && s->text.n <= LOGSTASH_SOURCE_MAX);
+    drop_mark(&s->text, s->parts[s->n - 1].begin);
     return check_part(s, e);
 }
 
@@ -149,15 +164,39 @@ static int read_folder(struct logstash_source *s, const char *path, struct error
     return rc;
 }
 
+/* The files that path.config names by a pattern, in the order of their names. */
+static int read_pattern(struct logstash_source *s, const char *pattern, struct error *e)
+{
+    size_t before = s->n;
+    int rc = 0;
+    glob_t g;
+
+    if (glob(pattern, GLOB_BRACE, NULL, &g) != 0)
+        return error_set(e, "%s: there is no file of such a name", pattern);
+    for (size_t i = 0; i < g.gl_pathc && rc == 0; i++) {
+        const char *path = g.gl_pathv[i];
+        struct stat st;
+
+        if (path[strlen(path) - 1] != '~' && io_stat_at(AT_FDCWD, path, &st, 0) == 0 &&
+            !S_ISDIR(st.st_mode))
+            rc = read_file(s, path, e);
+    }
+    globfree(&g);
+    if (rc == 0 && s->n == before)
+        return error_set(e, "%s: there is no file of such a name", pattern);
+    return rc;
+}
+
 static int read_path(struct logstash_source *s, const char *path, struct error *e)
 {
     struct stat st;
 
     if (strcmp(path, "-") == 0)
         return read_all(s, path, STDIN_FILENO, e);
-    if (io_stat_at(AT_FDCWD, path, &st, 0) == 0 && S_ISDIR(st.st_mode))
-        return read_folder(s, path, e);
-    return read_file(s, path, e);
+    s->is_file = true;
+    if (io_stat_at(AT_FDCWD, path, &st, 0) < 0)
+        return strpbrk(path, "*?[{") ? read_pattern(s, path, e) : read_file(s, path, e);
+    return S_ISDIR(st.st_mode) ? read_folder(s, path, e) : read_file(s, path, e);
 }
 
 struct logstash_source *logstash_source_read(char *const *paths, size_t n, struct error *e)
@@ -202,6 +241,11 @@ void logstash_source_free(struct logstash_source *s)
 struct bytes logstash_source_bytes(const struct logstash_source *s)
 {
     return strbuf_bytes(&s->text);
+}
+
+bool logstash_source_is_file(const struct logstash_source *s)
+{
+    return s->is_file;
 }
 
 size_t logstash_source_files(const struct logstash_source *s)

@@ -1,7 +1,7 @@
 /*
  * logstash_source: the files of a Logstash pipeline, put together as Logstash does: a folder's
- * files by name, those that end with ~ and folders in it left out, a line feed between two. Knows
- * where each byte came from. Any thread.
+ * files by name, those that end with ~ and folders in it left out, a line feed between two. A
+ * path that is none may be a pattern with *. Knows where each byte came from. Any thread.
  */
 #ifndef BARGE_LOGSTASH_SOURCE_H
 #define BARGE_LOGSTASH_SOURCE_H
@@ -18,7 +18,8 @@ struct logstash_place {
     unsigned column;  /* from 1, in characters */
 };
 
-/* Reads paths (files, folders, "-" for standard input), in this order. NULL with *e when one cannot
+/* Reads paths (files, folders, patterns, "-" for standard input), in this order. What UTF-8
+ * files begin with to say that they are (U+FEFF) is left out. NULL with *e when one cannot
  * be read, is no UTF-8 text, or all are too large. Owned: logstash_source_free. */
 struct logstash_source *logstash_source_read(char *const *paths, size_t n, struct error *e);
 /* The same from bytes in memory, which are copied. */
@@ -26,6 +27,9 @@ struct logstash_source *logstash_source_text(const char *name, struct bytes text
 void logstash_source_free(struct logstash_source *s);
 
 struct bytes logstash_source_bytes(const struct logstash_source *s);
+
+/* Whether it was read from files, so that what stands beside them may be read, too. */
+bool logstash_source_is_file(const struct logstash_source *s);
 
 /* How many files there are. */
 size_t logstash_source_files(const struct logstash_source *s);

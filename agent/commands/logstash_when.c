@@ -275,11 +275,25 @@ static struct when combine(enum logstash_operator op, const struct when *a, cons
     return truth(a->result != b->result);
 }
 
+/* "_grokparsefailure" in [tags], and the like. */
+static bool asks_for_failure(const struct logstash_condition *c)
+{
+    static const char end[] = "parsefailure";
+    const size_t n = sizeof end - 1;
+
+    return (c->op == LOGSTASH_IN || c->op == LOGSTASH_NOT_IN) && is_field(c->b, "tags") &&
+           is_text(c->a) && c->a->text.n > n && c->a->text.p[0] == '_' &&
+           memcmp(c->a->text.p + c->a->text.n - n, end, n) == 0;
+}
+
 struct when when_evaluate(const struct logstash_condition *c, const struct when_input *input,
                           bool typed)
 {
     struct when result;
 
+    if ((c->op == LOGSTASH_NOT_IN && asks_for_failure(c)) ||
+        (c->op == LOGSTASH_NOT && c->first->op == LOGSTASH_IN && asks_for_failure(c->first)))
+        return (struct when){.result = WHEN_UNKNOWN, .parsed = true};
     if (!c->first) {
         result = compare(c, input, typed);
         if (c->op == LOGSTASH_UNEQUAL || c->op == LOGSTASH_MATCHES_NOT || c->op == LOGSTASH_NOT_IN)

@@ -34,6 +34,7 @@ struct when {
     struct when_selector selectors[WHEN_SELECTORS];
     size_t n;
     bool object;        /* of WHEN_UNKNOWN: for messages that begin like a JSON object */
+    bool parsed;        /* of WHEN_UNKNOWN: for records that the filters before could read */
     struct bytes there; /* of WHEN_UNKNOWN: for records that have this field, else none; as it
                            stands, [a][b] */
 };

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define OPTIONS_MAX 500  /* of a plugin that are looked at twice */
 #define QUOTED_LINES 30  /* of what is left out that a comment repeats */
 #define QUOTED_BYTES 500 /* of such a line */
 
@@ -296,6 +297,34 @@ int work_check(struct work *w, const struct strbuf *yaml, struct error *e)
     config_problems_fini(&problems);
     config_free(c);
     return holds ? 0 : -1;
+}
+
+bool work_is_named(const struct logstash_value *v, const char *const *names)
+{
+    for (; names && *names; names++)
+        if (bytes_is(v->name, *names))
+            return true;
+    return false;
+}
+
+void work_repeated(struct work *w, enum plan_place place, const struct logstash_value *plugin,
+                   const char *const *several)
+{
+    size_t options = 0;
+
+    /* No plugin has more; each is compared with all behind it. */
+    for (const struct logstash_value *v = plugin->first; v && options < OPTIONS_MAX; v = v->next) {
+        const struct logstash_value *again = v->next;
+
+        options++;
+        while (again && !bytes_equal(v->name, again->name))
+            again = again->next;
+        if (again && !work_is_named(v, several))
+            work_leave_out(w, place, work_option_span(v),
+                           "%.*s: %.*s: it is there twice, and the last one is taken over",
+                           (int)MIN(plugin->text.n, 60u), plugin->text.p, (int)MIN(v->name.n, 60u),
+                           v->name.p);
+    }
 }
 
 bool work_needs_nothing(const struct logstash_value *option)

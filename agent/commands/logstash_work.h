@@ -78,6 +78,14 @@ int work_entries(const struct logstash_value *v,
  * environment. -1 with *e, also when too much was asked for already. */
 int work_check(struct work *w, const struct strbuf *yaml, struct error *e);
 
+/* Whether v, an option, has one of these names, which are ended by NULL or none at all. */
+bool work_is_named(const struct logstash_value *v, const char *const *names);
+/* Leaves out each option of a plugin that is there again further on, but for those of the list
+ * several (ended by NULL, or NULL), each of which is looked at. Logstash puts such values together,
+ * here the last counts. */
+void work_repeated(struct work *w, enum plan_place place, const struct logstash_value *plugin,
+                   const char *const *several);
+
 /* An option that needs no word: barge does it by itself, or it is about Logstash alone. */
 bool work_needs_nothing(const struct logstash_value *option);
 

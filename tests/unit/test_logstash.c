@@ -356,13 +356,21 @@ static const struct {
     {"^[]%{]+$", "]{", ""},
     {"^%{OURS:a}$", "X42", "a=X42"},
     {"^\\%\\{x$", "%{x", ""},
+    {"^a{,2}b$", "aab", ""},
+    {"^a{,2}b$", "b", ""},
+    {"^a{,2}b$", "aaab", NULL},
+    {"^a{1,2}b$", "b", NULL},
+    {"^a{,x}$", "a{,x}", ""},
+    {"^%{TWICE:a}$", "new", "a=new"}, /* the last of a name counts */
 };
 
 static void test_grok(void **state)
 {
     static const struct logstash_grok_definition own[] = {
         {BYTES_LITERAL("OURS"), BYTES_LITERAL("X%{OUR2}")},
-        {BYTES_LITERAL("OUR2"), BYTES_LITERAL("[0-9]+")}};
+        {BYTES_LITERAL("OUR2"), BYTES_LITERAL("[0-9]+")},
+        {BYTES_LITERAL("TWICE"), BYTES_LITERAL("old")},
+        {BYTES_LITERAL("TWICE"), BYTES_LITERAL("new")}};
     struct pattern_work *work = pattern_work_create();
     (void)state;
 
@@ -489,6 +497,18 @@ static const struct {
     {"if[container_name]=='aa'{kv{}}else{mutate{add_tag=>'x'}}", "-enrich:", 1},
     {"kv{} grok{match=>{'message'=>'%{WORD:x}'}}", "-      parser: regex", 1},
     {"kv{source=>'args'}", "-parsers:", 1},
+    {"grok{match=>{'message'=>'^%{WORD:aa}$'}}", "'^(?<aa>\\b\\w+\\b)(?m:$)'\n", 0},
+    {"grok{match=>{'message'=>'(?i)%{WORD:aa}'} match=>{'message'=>['b$']}}",
+     "'(?:(?:(?i)(?<aa>\\b\\w+\\b))|b(?m:$))'\n", 0},
+    {"grok{match=>{'message'=>'%{WORD:aa} %{WORD:aa}'}}", "      parser: regex\n", 1},
+    {"grok{match=>{'message'=>['a%{WORD:aa}','b%{WORD:aa}']}}", "      parser: regex\n", 0},
+    {"grok{match=>{'message'=>'(a%{WORD:aa}|b%{WORD:aa})'}}", "      parser: regex\n", 0},
+    {"grok{match=>{'message'=>'%{WORD:aa}'} match=>{'path'=>'%{WORD:bb}'}}", "-parsers:", 1},
+    {"grok{match=>{'message'=>'%{WORD:aa}'} patterns_dir=>'/'}", "      parser: regex\n", 1},
+    {"grok{match=>{'message'=>'%{NO_SUCH:aa}'} patterns_dir=>'/'}", "/ cannot be read", 1},
+    {"json{source=>'a' source=>'message'}", "output:\n", 1},
+    {"input file{path=>'/a' path=>'/b'}", "    - paths: [/b]\n", 1},
+    {"output elasticsearch{index=>'aa' index=>'bb'}", "    index: bb\n", 1},
     {"date{match=>['timestamp','UNIX']}", "output:\n", 0},
     {"json{source=>'message'} date{match=>['timestamp','UNIX']}", "output:\n", 1},
     {"grok{match=>{'message'=>'%{COMMONAPACHELOG}'}} mutate{rename=>{'clientip'=>'ip'}}",
@@ -509,6 +529,20 @@ static const struct {
     {"input file{path=>'/a' ignore_older=>3600 start_position=>beginning}", "      begin: 3600s\n",
      0},
     {"input file{path=>'/a' start_position=>middle}", "      begin: end\n", 1},
+    {"input file{path=>'/a' codec=>multiline{pattern=>'^a' what=>previous negate=>true}}",
+     "      parser: multiline\n      start: \"^a\"\n", 0},
+    {"input file{path=>'/a' codec=>multiline{pattern=>'^\\s' what=>previous}}",
+     "      start: '^(?!\\s)'\n", 0},
+    {"input file{path=>'/a' codec=>multiline{pattern=>'a|^b' what=>previous}}",
+     "      start: \"^(?!.*(?:a|^b))\"\n", 0},
+    {"input file{path=>'/a' codec=>multiline{pattern=>'a' what=>next}}", "-      start:", 1},
+    {"input file{path=>'/a' codec=>multiline{what=>previous}}", "-      start:", 1},
+    {"input file{path=>'/a' codec=>multiline{pattern=>'(' what=>previous}}", "-      start:", 1},
+    {"input file{path=>'/a' codec=>multiline{pattern=>'%{NO_SUCH}' what=>previous}}",
+     "-      start:", 1},
+    {"input file{path=>'/a' codec=>multiline{pattern=>'a' what=>previous multiline_tag=>'b'}}",
+     "      start:", 1},
+    {"input gelf{codec=>multiline{pattern=>'a' what=>previous}}", "-      start:", 1},
     {"output elasticsearch{}", "    hosts: [http://127.0.0.1:9200]\n", 0},
     {"output elasticsearch{hosts=>'a' ssl_enabled=>true}", "    hosts: [https://a:9200]\n", 0},
     {"output elasticsearch{hosts=>['a:1','http://b/c','https://d:2']}",
@@ -533,6 +567,70 @@ static const struct {
      1},
     {"output if[level]==3{elasticsearch{index=>'aa'}}", "    index: aa\n", 1},
 };
+
+/* Dates of a file of which grok captures at, and the lines of its parser that must stand there, up
+ * to the end (NULL: none), and how much is left out. */
+static const struct {
+    const char *text, *lines;
+    size_t left_out;
+} dates[] = {
+    {"date{match=>['at','ISO8601']}", "time_key: at\n      time_formats: [ISO8601]\n  gelf", 0},
+    {"date{match=>['at','ISO8601','UNIX','UNIX_MS'] timezone=>'UTC'}",
+     "time_formats: [ISO8601, UNIX, UNIX_MS]\n      time_zone: UTC\n", 0},
+    {"date{match=>['at','ISO8601'] timezone=>'-03:00'}", "time_zone: \"-03:00\"\n", 0},
+    {"date{match=>['at','ISO8601'] timezone=>'Etc/GMT'}", "time_zone: UTC\n", 0},
+    {"date{match=>['at','ISO8601'] timezone=>'Europe/Oslo'}", NULL, 1},
+    {"date{match=>['at','UNIX'] timezone=>'Europe/Oslo'}", "time_formats: [UNIX]\n  gelf", 0},
+    {"date{match=>['at','dd/MMM/yyyy:HH:mm:ss Z'] timezone=>'Europe/Oslo'}", "time_formats: [", 0},
+    {"date{match=>['at','MMM dd HH:mm:ss']}", NULL, 1},
+    {"date{match=>['at','MMM dd HH:mm:ss','ISO8601']}", "time_formats: [ISO8601]\n", 1},
+    {"date{match=>['at','yyyy-MM-dd'] locale=>'nb'}", "time_formats: [yyyy-MM-dd]\n", 1},
+    {"date{match=>['at','ISO8601'] target=>'then'}", NULL, 1},
+    {"date{match=>['at','ISO8601'] tag_on_failure=>['x']}", "time_formats: [ISO8601]\n", 1},
+    {"date{match=>['other','ISO8601']}", NULL, 1},
+    {"date{match=>['at']}", NULL, 1},
+    {"date{match=>{'at'=>'ISO8601'}}", NULL, 1},
+    {"date{}", NULL, 1},
+    {"date{match=>['at','UNIX']} date{match=>['at','ISO8601']}", "time_formats: [UNIX]\n", 1},
+    {"if[at]{date{match=>['at','UNIX']}}", "time_formats: [UNIX]\n", 0},
+    {"if'_grokparsefailure' not in[tags]{date{match=>['at','UNIX']}}", "time_formats: [UNIX]\n", 0},
+    {"if!('_grokparsefailure' in[tags]){date{match=>['at','UNIX']}}", "time_formats: [UNIX]\n", 0},
+    {"if'_grokparsefailure' in[tags]{date{match=>['at','UNIX']}}", NULL, 1},
+    {"if[level]==3{date{match=>['at','UNIX']}}", NULL, 1},
+    {"if[level]{}else{date{match=>['at','UNIX']}}", NULL, 1},
+};
+
+static void test_dates(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(dates); i++) {
+        struct strbuf all = {0};
+        struct logstash_report r;
+        struct logstash_source *s;
+        struct logstash_tree *t;
+        struct error e;
+        size_t at;
+        bool there;
+
+        strbuf_printf(&all,
+                      "input{file{path=>'/a'}}filter{grok{match=>{'message'=>'%%{NOTSPACE:at}'}}%s}"
+                      "output{elasticsearch{hosts=>'a' index=>'i1'}}",
+                      dates[i].text);
+        s = logstash_source_text("a", strbuf_bytes(&all), &e);
+        t = logstash_tree_parse(logstash_source_bytes(s), &at, &e);
+        assert_non_null(t);
+        logstash_import(s, t, &r);
+        there = strstr(r.yaml.p, dates[i].lines ? dates[i].lines : "      time_") != NULL;
+        if (r.left_out != dates[i].left_out || there != (dates[i].lines != NULL))
+            print_message("%s\n%s\n", dates[i].text, r.yaml.p);
+        assert_int_equal(r.left_out, dates[i].left_out);
+        assert_true(there == (dates[i].lines != NULL));
+        logstash_report_fini(&r);
+        logstash_tree_free(t);
+        logstash_source_free(s);
+        strbuf_fini(&all);
+    }
+}
 
 static void test_options(void **state)
 {
@@ -694,6 +792,7 @@ int main(void)
         cmocka_unit_test(test_grok_refused),  cmocka_unit_test(test_options),
         cmocka_unit_test(test_secrets),       cmocka_unit_test(test_places),
         cmocka_unit_test(test_too_much),      cmocka_unit_test(test_far_places),
+        cmocka_unit_test(test_dates),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
