@@ -14,6 +14,20 @@
 
 enum metric_kind { METRIC_COUNTER, METRIC_GAUGE };
 
+/* What the inputs that follow files have alike: their letters in M_…, and their name. */
+#define METRICS_TAIL(X, INPUT, name, let_go_help)                                                  \
+    X(M_##INPUT##_FILES, GAUGE, "inputs." name ".files", "log files open")                         \
+    X(M_##INPUT##_LINES, COUNTER, "inputs." name ".lines", "lines read")                           \
+    X(M_##INPUT##_BYTES, COUNTER, "inputs." name ".bytes", "bytes read, after decompression")      \
+    X(M_##INPUT##_LAG, GAUGE, "inputs." name ".lag_bytes", "bytes in log files not read yet")      \
+    X(M_##INPUT##_HELD, GAUGE, "inputs." name ".held_bytes",                                       \
+      "unread bytes of rotated and removed files held open")                                       \
+    X(M_##INPUT##_AT_RISK, GAUGE, "inputs." name ".at_risk_bytes",                                 \
+      "bytes read from removed files and not yet on disk")                                         \
+    X(M_##INPUT##_LET_GO, COUNTER, "inputs." name ".let_go_bytes", let_go_help)                    \
+    X(M_##INPUT##_MISSED, COUNTER, "inputs." name ".missed_files",                                 \
+      "files known to have gone before they were read to the end")
+
 /* X(enumerator, kind, path, help) in the order of /status. */
 #define METRICS(X)                                                                                 \
     X(M_READ, COUNTER, "ledger.read", "records framed and committed or dropped, over restarts")    \
@@ -30,18 +44,7 @@ enum metric_kind { METRIC_COUNTER, METRIC_GAUGE };
     X(M_DROP_INVALID, COUNTER, "ledger.dropped.invalid",                                           \
       "datagrams and stream messages that are no GELF message")                                    \
     X(M_DOCKER_CONTAINERS, GAUGE, "inputs.docker.containers", "containers followed")               \
-    X(M_DOCKER_FILES, GAUGE, "inputs.docker.files", "log files open")                              \
-    X(M_DOCKER_LINES, COUNTER, "inputs.docker.lines", "lines read")                                \
-    X(M_DOCKER_BYTES, COUNTER, "inputs.docker.bytes", "bytes read, after decompression")           \
-    X(M_DOCKER_LAG, GAUGE, "inputs.docker.lag_bytes", "bytes in log files not read yet")           \
-    X(M_DOCKER_HELD, GAUGE, "inputs.docker.held_bytes",                                            \
-      "unread bytes of rotated and removed files held open")                                       \
-    X(M_DOCKER_AT_RISK, GAUGE, "inputs.docker.at_risk_bytes",                                      \
-      "bytes read from removed files and not yet on disk")                                         \
-    X(M_DOCKER_LET_GO, COUNTER, "inputs.docker.let_go_bytes",                                      \
-      "unread bytes given up because of inputs.docker.max_held")                                   \
-    X(M_DOCKER_MISSED, COUNTER, "inputs.docker.missed_files",                                      \
-      "files known to have gone before they were read to the end")                                 \
+    METRICS_TAIL(X, DOCKER, "docker", "unread bytes given up because of inputs.docker.max_held")   \
     X(M_DOCKER_UNREADABLE, GAUGE, "inputs.docker.unreadable",                                      \
       "containers whose log cannot be read here")                                                  \
     X(M_DOCKER_INVALID, COUNTER, "inputs.docker.invalid_lines",                                    \
@@ -49,36 +52,14 @@ enum metric_kind { METRIC_COUNTER, METRIC_GAUGE };
     X(M_DOCKER_SKIPPED, COUNTER, "inputs.docker.skipped_bytes",                                    \
       "bytes skipped by inputs.docker.start, and NUL runs")                                        \
     X(M_PODS_CONTAINERS, GAUGE, "inputs.kubernetes.containers", "runs of containers followed")     \
-    X(M_PODS_FILES, GAUGE, "inputs.kubernetes.files", "log files open")                            \
-    X(M_PODS_LINES, COUNTER, "inputs.kubernetes.lines", "lines read")                              \
-    X(M_PODS_BYTES, COUNTER, "inputs.kubernetes.bytes", "bytes read, after decompression")         \
-    X(M_PODS_LAG, GAUGE, "inputs.kubernetes.lag_bytes", "bytes in log files not read yet")         \
-    X(M_PODS_HELD, GAUGE, "inputs.kubernetes.held_bytes",                                          \
-      "unread bytes of rotated and removed files held open")                                       \
-    X(M_PODS_AT_RISK, GAUGE, "inputs.kubernetes.at_risk_bytes",                                    \
-      "bytes read from removed files and not yet on disk")                                         \
-    X(M_PODS_LET_GO, COUNTER, "inputs.kubernetes.let_go_bytes",                                    \
-      "unread bytes of removed files given up beyond 1GiB")                                        \
-    X(M_PODS_MISSED, COUNTER, "inputs.kubernetes.missed_files",                                    \
-      "files known to have gone before they were read to the end")                                 \
+    METRICS_TAIL(X, PODS, "kubernetes", "unread bytes of removed files given up beyond 1GiB")      \
     X(M_PODS_UNREADABLE, GAUGE, "inputs.kubernetes.unreadable", "logs that cannot be read here")   \
     X(M_PODS_INVALID, COUNTER, "inputs.kubernetes.invalid_lines",                                  \
       "lines that are no entries of a runtime, shipped as they are")                               \
     X(M_PODS_SKIPPED, COUNTER, "inputs.kubernetes.skipped_bytes",                                  \
       "bytes of overlong lines and NUL runs")                                                      \
     X(M_FILES_LOGS, GAUGE, "inputs.files.logs", "logs followed, whatever they were rotated to")    \
-    X(M_FILES_FILES, GAUGE, "inputs.files.files", "log files open")                                \
-    X(M_FILES_LINES, COUNTER, "inputs.files.lines", "lines read")                                  \
-    X(M_FILES_BYTES, COUNTER, "inputs.files.bytes", "bytes read, after decompression")             \
-    X(M_FILES_LAG, GAUGE, "inputs.files.lag_bytes", "bytes in log files not read yet")             \
-    X(M_FILES_HELD, GAUGE, "inputs.files.held_bytes",                                              \
-      "unread bytes of rotated and removed files held open")                                       \
-    X(M_FILES_AT_RISK, GAUGE, "inputs.files.at_risk_bytes",                                        \
-      "bytes read from removed files and not yet on disk")                                         \
-    X(M_FILES_LET_GO, COUNTER, "inputs.files.let_go_bytes",                                        \
-      "unread bytes of removed files given up beyond 1GiB")                                        \
-    X(M_FILES_MISSED, COUNTER, "inputs.files.missed_files",                                        \
-      "files known to have gone before they were read to the end")                                 \
+    METRICS_TAIL(X, FILES, "files", "unread bytes of removed files given up beyond 1GiB")          \
     X(M_FILES_UNREADABLE, GAUGE, "inputs.files.unreadable", "logs that cannot be read here")       \
     X(M_FILES_SKIPPED, COUNTER, "inputs.files.skipped_bytes",                                      \
       "bytes skipped by begin, of overlong lines, and NUL runs")                                   \
@@ -165,8 +146,8 @@ static inline uint64_t metric_get(enum metric m)
 
 /* What is not a number: output.last_error, output.hosts (the breaker of each of several),
  * inputs.docker.unreadable_containers, inputs.kubernetes.unreadable_logs,
- * inputs.files.unreadable_files. The text is copied (cut at
- * 300 bytes); an empty one clears it. path must be a literal. At most 64 paths. */
+ * inputs.files.unreadable_files. The text is copied (cut at 300 bytes); an empty one clears it.
+ * path must be a literal. At most 64 paths. */
 void metric_text_set(const char *path, struct bytes text);
 
 /* Calls fn for each text in the order in which they were first set, under a lock: fn must not call
