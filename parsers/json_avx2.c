@@ -6,32 +6,11 @@
 #include "parsers/json_kernel.h"
 
 #include "agent/base/utf8.h"
+#include "parsers/vec_avx2.h"
 
-#include <immintrin.h>
-
-#ifdef __clang__
-#pragma clang attribute push(__attribute__((target("avx2,bmi,bmi2,lzcnt,popcnt"))),                \
-                             apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx2,bmi,bmi2,lzcnt,popcnt")
-#endif
-
-#define JSON_W 32
+#define JSON_W V_BYTES
 #define JSON_KERNEL json_kernel_avx2
 #define JSON_KERNEL_NAME "avx2"
-
-typedef __m256i vec;
-
-static inline vec v_load(const char *p)
-{
-    return _mm256_loadu_si256((const __m256i *)(const void *)p);
-}
-
-static inline void v_store(char *p, vec v)
-{
-    _mm256_storeu_si256((__m256i *)(void *)p, v);
-}
 
 /* Compilers clear the register before, for the sake of processors of 2013, and extend it
  * afterwards. */
@@ -43,31 +22,6 @@ static inline size_t first_bit(uint32_t bits)
     return i;
 }
 
-static inline vec v_zero(void)
-{
-    return _mm256_setzero_si256();
-}
-
-static inline vec v_ones(void)
-{
-    return _mm256_set1_epi8(-1);
-}
-
-static inline vec v_or(vec a, vec b)
-{
-    return _mm256_or_si256(a, b);
-}
-
-static inline vec v_min(vec a, vec b)
-{
-    return _mm256_min_epu8(a, b);
-}
-
-static inline uint32_t mask(vec v)
-{
-    return (uint32_t)_mm256_movemask_epi8(v);
-}
-
 #define FILLED(name) v_load((const char *)json_filled.name)
 
 /* Sixteen bytes, twice. */
@@ -76,24 +30,14 @@ static inline vec table(const uint8_t t[16])
     return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)t));
 }
 
-static inline vec equal(vec v, char c)
-{
-    return _mm256_cmpeq_epi8(v, _mm256_set1_epi8(c));
-}
-
-static inline uint32_t v_same(vec v, vec w)
-{
-    return mask(_mm256_cmpeq_epi8(v, w));
-}
-
 static inline uint32_t v_quotes(vec v)
 {
-    return mask(_mm256_cmpeq_epi8(v, FILLED(quote)));
+    return v_bits(v_equal(v, FILLED(quote)));
 }
 
 static inline uint32_t v_backslashes(vec v)
 {
-    return mask(_mm256_cmpeq_epi8(v, FILLED(backslash)));
+    return v_bits(v_equal(v, FILLED(backslash)));
 }
 
 /* A byte is a stop if it is what the table has for its lower half. (Those from 0x80 on find zeros.)
@@ -102,42 +46,22 @@ static inline uint32_t v_stops(vec v)
 {
     static const uint8_t stops[16] = {[0] = 1, ['"' & 15] = '"', ['\\' & 15] = '\\'};
 
-    return mask(_mm256_cmpeq_epi8(_mm256_shuffle_epi8(table(stops), v), v));
-}
-
-static inline uint32_t v_controls(vec v)
-{
-    return mask(_mm256_cmpeq_epi8(_mm256_min_epu8(v, _mm256_set1_epi8(0x1f)), v));
-}
-
-static inline bool v_has_control(vec v)
-{
-    return v_controls(v) != 0;
-}
-
-static inline bool v_has_high(vec v)
-{
-    return mask(v) != 0;
-}
-
-static inline uint32_t v_highs(vec v)
-{
-    return mask(v);
+    return v_bits(v_equal(_mm256_shuffle_epi8(table(stops), v), v));
 }
 
 /* Compared as signed, what is not ASCII is below the blank too. */
 static inline uint32_t v_breaks(vec v)
 {
-    vec low = _mm256_cmpgt_epi8(_mm256_set1_epi8(0x20), v);
+    vec low = _mm256_cmpgt_epi8(v_fill(0x20), v);
 
-    return mask(_mm256_or_si256(low, _mm256_or_si256(equal(v, '"'), equal(v, '\\'))));
+    return v_bits(v_or(low, v_or(v_is(v, '"'), v_is(v, '\\'))));
 }
 
 static inline uint32_t v_nondigits(vec v)
 {
     vec from_zero = _mm256_sub_epi8(v, FILLED(digit_0));
 
-    return ~mask(_mm256_cmpeq_epi8(_mm256_min_epu8(from_zero, FILLED(nine)), from_zero));
+    return ~v_bits(v_equal(v_min(from_zero, FILLED(nine)), from_zero));
 }
 
 #define FILLED_16(name) _mm_load_si128((const __m128i *)(const void *)json_filled.name)
@@ -155,6 +79,8 @@ static inline uint64_t high_half(__m128i x)
 {
     return (uint64_t)_mm_extract_epi64(x, 1);
 }
+
+#include "parsers/json_vector.inc"
 
 #include "parsers/json_key_hash.inc"
 
@@ -237,19 +163,16 @@ static inline vec utf8_errors(vec v)
         TOO_SHORT,
         TOO_SHORT,
         TOO_SHORT};
-    const vec low_half = _mm256_set1_epi8(0x0f);
+    const vec low_half = v_fill(0x0f);
     vec first = SHIFTED(v, 1);
-    vec wrong = _mm256_and_si256(
-        _mm256_and_si256(
-            _mm256_shuffle_epi8(table(first_high),
-                                _mm256_and_si256(_mm256_srli_epi16(first, 4), low_half)),
-            _mm256_shuffle_epi8(table(first_low), _mm256_and_si256(first, low_half))),
-        _mm256_shuffle_epi8(table(second_high),
-                            _mm256_and_si256(_mm256_srli_epi16(v, 4), low_half)));
+    vec wrong = v_and(
+        v_and(_mm256_shuffle_epi8(table(first_high), v_and(_mm256_srli_epi16(first, 4), low_half)),
+              _mm256_shuffle_epi8(table(first_low), v_and(first, low_half))),
+        _mm256_shuffle_epi8(table(second_high), v_and(_mm256_srli_epi16(v, 4), low_half)));
     /* The high bit where a third or fourth byte must be. */
-    vec third = _mm256_subs_epu8(SHIFTED(v, 2), _mm256_set1_epi8((char)(0xe0 - 0x80)));
-    vec fourth = _mm256_subs_epu8(SHIFTED(v, 3), _mm256_set1_epi8((char)(0xf0 - 0x80)));
-    vec expected = _mm256_and_si256(_mm256_or_si256(third, fourth), _mm256_set1_epi8((char)0x80));
+    vec third = _mm256_subs_epu8(SHIFTED(v, 2), v_fill((char)(0xe0 - 0x80)));
+    vec fourth = _mm256_subs_epu8(SHIFTED(v, 3), v_fill((char)(0xf0 - 0x80)));
+    vec expected = v_and(v_or(third, fourth), v_fill((char)0x80));
 
     return _mm256_xor_si256(expected, wrong);
 }
@@ -264,11 +187,7 @@ static bool kernel_usable(void)
 
 #include "parsers/json_kernel.inc"
 
-#ifdef __clang__
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+VEC_AVX2_END
 #else
 typedef int json_avx2_is_for_x86_64;
 #endif

@@ -1,76 +1,17 @@
 /* redact_scan for x86-64 with AVX2: thirty-two bytes at once. */
 #ifdef __x86_64__
 #include "parsers/redact_scan.h"
+#include "parsers/vec_avx2.h"
 
-#include <immintrin.h>
-
-#ifdef __clang__
-#pragma clang attribute push(__attribute__((target("avx2,bmi,bmi2,lzcnt,popcnt"))),                \
-                             apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx2,bmi,bmi2,lzcnt,popcnt")
-#endif
-
-#define WIDTH 32
 #define SCAN_FILL redact_scan_fill_avx2
-
-typedef __m256i vec;
-
-static inline vec load(const char *p)
-{
-    return _mm256_loadu_si256((const vec *)(const void *)p);
-}
-
-static inline vec is(vec v, char c)
-{
-    return _mm256_cmpeq_epi8(v, _mm256_set1_epi8(c));
-}
-
-static inline vec both(vec a, vec b)
-{
-    return _mm256_and_si256(a, b);
-}
-
-static inline vec either(vec a, vec b)
-{
-    return _mm256_or_si256(a, b);
-}
-
-/* a, where b is not. */
-static inline vec unless(vec a, vec b)
-{
-    return _mm256_andnot_si256(b, a);
-}
-
-/* Unsigned. */
-static inline vec at_most(vec v, char c)
-{
-    return _mm256_cmpeq_epi8(_mm256_min_epu8(v, _mm256_set1_epi8(c)), v);
-}
-
-static inline vec minus(vec v, char c)
-{
-    return _mm256_sub_epi8(v, _mm256_set1_epi8(c));
-}
-
-static inline vec lower(vec v)
-{
-    return _mm256_or_si256(v, _mm256_set1_epi8(' '));
-}
-
-static inline uint64_t bits(vec v)
-{
-    return (uint32_t)_mm256_movemask_epi8(v);
-}
 
 /* One of the rows below for each byte: low[its lower half] & high[its upper half], none for what is
  * no ASCII. */
 static inline vec class_of(vec v, vec low, vec high)
 {
-    vec upper = _mm256_and_si256(_mm256_srli_epi16(v, 4), _mm256_set1_epi8(15));
+    vec upper = _mm256_and_si256(_mm256_srli_epi16(v, 4), v_fill(15));
 
-    return both(_mm256_shuffle_epi8(low, v), _mm256_shuffle_epi8(high, upper));
+    return v_and(_mm256_shuffle_epi8(low, v), _mm256_shuffle_epi8(high, upper));
 }
 
 static inline vec twice(int64_t a, int64_t b)
@@ -86,15 +27,15 @@ static inline vec rare(vec v, vec next, vec after, bool names)
               high_1 = twice(0x0201084130040000, 0x0000000000000000);
     const vec low_2 = twice(0x0000090400000100, 0x1000000000020000),
               high_2 = twice(0x0801000304100000, 0x0000000000000000);
-    vec third = either(is(lower(after), 'a'), is(lower(after), 's'));
+    vec third = v_or(v_is(v_lower(after), 'a'), v_is(v_lower(after), 's'));
     vec first = class_of(v, low_1, high_1);
-    vec second = either(class_of(next, low_2, high_2), _mm256_set1_epi8(32 | 64));
-    vec all = both(both(first, second), either(third, _mm256_set1_epi8(~1)));
-    vec found = unless(_mm256_set1_epi8(-1), is(all, 0));
+    vec second = v_or(class_of(next, low_2, high_2), v_fill(32 | 64));
+    vec all = v_and(v_and(first, second), v_or(third, v_fill(~1)));
+    vec found = v_but(v_fill(-1), v_is(all, 0));
 
-    found = either(found, both(is(v, ':'), is(next, '\\')));
+    found = v_or(found, v_and(v_is(v, ':'), v_is(next, '\\')));
     if (names)
-        found = either(found, both(is(v, '"'), either(is(next, ':'), at_most(next, ' '))));
+        found = v_or(found, v_and(v_is(v, '"'), v_or(v_is(next, ':'), v_at_most(next, ' '))));
     return found;
 }
 
@@ -102,10 +43,6 @@ static inline vec rare(vec v, vec next, vec after, bool names)
 
 #include "parsers/redact_scan.inc"
 
-#ifdef __clang__
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+VEC_AVX2_END
 
 #endif
