@@ -1,5 +1,6 @@
 #include "agent/inputs/tail_tree.h"
 
+#include "agent/base/hash.h"
 #include "agent/base/io.h"
 #include "agent/base/log.h"
 #include "agent/inputs/tail_events.h"
@@ -23,6 +24,7 @@
 #define RESCAN_MS 60000 /* between two looks at everything */
 #define ORPHAN_KEEP_MS 3600000
 #define MAX_DEPTH 32
+#define PATH_BUCKETS 4096
 #define NFS_MAGIC 0x6969
 #define CIFS_MAGIC 0xFF534D42u
 #define SMB2_MAGIC 0xFE534D42u
@@ -42,10 +44,11 @@ struct pattern {
 };
 
 struct tail_tree_folder {
-    struct tail_tree_folder *next;
+    struct tail_tree_folder *next, *next_path;
     char *path;
-    int fd;    /* -1: gone, its logs are read to their end */
-    int watch; /* -1: it is polled. Folders that are one, by different paths, have the same */
+    bool there; /* false: gone, its logs are read to their end */
+    int fd;     /* -1: opened for each look, so that logs have descriptors, too (open_folder) */
+    int watch;  /* -1: it is polled. Folders that are one, by different paths, have the same */
     struct tail_inode inode;
     struct pattern *patterns; /* in the order of the rules */
     struct tail_tree_log *logs;
@@ -63,12 +66,58 @@ struct tail_tree {
     void *changed_arg;
     struct tail_events events;
     struct tail_tree_folder *list;
+    struct tail_tree_folder *paths[PATH_BUCKETS];
     size_t n_folders, n_logs;
     uint64_t walk;
-    bool want_walk, incomplete, polls, first, too_many;
+    bool want_walk, incomplete, polls, first, too_many, too_many_folders;
     struct tail_orphans orphans;
     uint64_t started_ms, polled_ms, rescanned_ms, looked_ms;
 };
+
+/* ---- descriptors of folders ---- */
+
+/* Also where nothing holds its number, which another one may have got. */
+static bool is_same(const struct tail_inode *a, const struct tail_inode *b)
+{
+    return tail_inode_same(a, b) && a->btime_ns == b->btime_ns;
+}
+
+/* errno: EMFILE or ENFILE. */
+static void say_used_up(struct tail_tree *d, const char *path)
+{
+    d->incomplete = true;
+    log_warn("no descriptor left for a folder of log files", LOG_STR("path", path),
+             LOG_STR("knob", errno == EMFILE ? "LimitNOFILE (ulimit -n)" : "fs.file-max"));
+}
+
+/* The folder, which is there, for close_folder: the one that was found, whatever its path leads
+ * through by now. -1: it cannot be had, now or any more, and is looked for again. */
+static int open_folder(struct tail_tree *d, const struct tail_tree_folder *f)
+{
+    struct tail_inode now;
+    int fd = f->fd;
+
+    if (fd >= 0)
+        return fd;
+    fd = io_open(AT_FDCWD, f->path, O_RDONLY | O_DIRECTORY, 0);
+    if (fd >= 0 && tail_inode_get(fd, NULL, &now) == 0 && is_same(&f->inode, &now))
+        return fd;
+    d->shared->attention = true;
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE))
+        say_used_up(d, f->path);
+    else
+        d->want_walk = true;
+    if (fd >= 0)
+        io_close(fd);
+    return -1;
+}
+
+/* fd: not -1. f: whose it may be, or NULL. */
+static void close_folder(const struct tail_tree_folder *f, int fd)
+{
+    if (!f || f->fd != fd)
+        io_close(fd);
+}
 
 /* ---- logs ---- */
 
@@ -96,12 +145,17 @@ static struct tail_tree_log *find_log(const struct tail_tree_folder *f, const ch
 }
 
 /* Links are followed by walk, where they are at all. */
-static bool is_link(const struct tail_tree *d, const struct tail_tree_folder *f, const char *name)
+static bool is_link(struct tail_tree *d, const struct tail_tree_folder *f, const char *name)
 {
     struct stat st;
+    bool link;
+    int fd = d->use->follow ? open_folder(d, f) : -1;
 
-    return d->use->follow && io_stat_at(f->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-           S_ISLNK(st.st_mode);
+    if (fd < 0)
+        return false;
+    link = io_stat_at(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode);
+    close_folder(f, fd);
+    return link;
 }
 
 /* The log that a name in f belongs to; it is made when there is none yet. NULL when no rule fits.
@@ -156,7 +210,8 @@ static void forget_log(struct tail_tree *d, struct tail_tree_log *l)
 
 static void rescan(struct tail_tree *d, struct tail_tree_folder *f, bool look)
 {
-    DIR *dir = f->fd >= 0 ? io_list(f->fd) : NULL;
+    int fd = f->there ? open_folder(d, f) : -1;
+    DIR *dir = fd >= 0 ? io_list(fd) : NULL;
     struct dirent *entry;
     struct tail_name n;
 
@@ -165,6 +220,8 @@ static void rescan(struct tail_tree *d, struct tail_tree_folder *f, bool look)
             log_of(d, f, entry->d_name, &n);
     if (dir)
         io_list_end(dir);
+    if (fd >= 0)
+        close_folder(f, fd);
     for (struct tail_tree_log *l = f->logs; l && look; l = l->next)
         tail_log_want_scan(&l->log);
 }
@@ -199,34 +256,55 @@ static bool is_unreal(int fd, bool *remote)
     }
 }
 
-static void watch(struct tail_tree *d, struct tail_tree_folder *f)
+/* f is open as fd. */
+static void watch(struct tail_tree *d, struct tail_tree_folder *f, int fd)
 {
     char path[40];
 
     if (f->watch >= 0)
         return;
     /* By the descriptor, so that no link can be put in its place. */
-    snprintf(path, sizeof path, "/proc/self/fd/%d", f->fd);
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     f->watch = tail_events_watch(&d->events, path, EVENTS, f);
+}
+
+static void watch_again(struct tail_tree *d, struct tail_tree_folder *f)
+{
+    int fd = open_folder(d, f);
+
+    f->watch = -1;
+    if (fd < 0)
+        return;
+    watch(d, f, fd);
+    close_folder(f, fd);
 }
 
 static void lose_folder(struct tail_tree *d, struct tail_tree_folder *f)
 {
     int wd = f->watch;
 
-    if (f->fd < 0)
+    if (!f->there)
         return;
     for (struct tail_tree_log *l = f->logs; l; l = l->next)
         if (!l->log.gone)
             tail_log_set_gone(&l->log);
     tail_events_unwatch(&d->events, f->watch, f);
-    io_close(f->fd);
+    if (f->fd >= 0)
+        io_close(f->fd);
     f->fd = f->watch = -1;
+    f->there = false;
     for (struct tail_tree_folder *twin = d->list; twin; twin = twin->next)
-        if (twin->watch == wd && wd >= 0) {
-            twin->watch = -1;
-            watch(d, twin);
-        }
+        if (twin->watch == wd && wd >= 0)
+            watch_again(d, twin);
+}
+
+static struct tail_tree_folder **path_at(struct tail_tree *d, const char *path)
+{
+    struct tail_tree_folder **at = &d->paths[hash_64(0, path, strlen(path)) % PATH_BUCKETS];
+
+    while (*at && strcmp((*at)->path, path) != 0)
+        at = &(*at)->next_path;
+    return at;
 }
 
 static void add_pattern(struct tail_tree_folder *f, const void *rule, const char *names,
@@ -243,45 +321,56 @@ static void add_pattern(struct tail_tree_folder *f, const void *rule, const char
     (*at)->link = link;
 }
 
-/* The folder of this path, which is open as fd (taken). NULL when it is not to be read. */
+/* NULL: there are too many. */
+static struct tail_tree_folder *create_folder(struct tail_tree *d, const char *path)
+{
+    struct tail_tree_folder *f;
+
+    if (d->n_folders == TAIL_TREE_MAX_FOLDERS) {
+        if (!d->too_many_folders)
+            log_warn("too many folders of log files, further ones are not read",
+                     LOG_U64("folders", d->n_folders));
+        d->too_many_folders = true;
+        return NULL;
+    }
+    f = base_calloc(1, sizeof *f);
+    f->path = base_strdup(path);
+    f->fd = f->watch = -1;
+    f->next = d->list;
+    d->list = f;
+    *path_at(d, path) = f;
+    d->n_folders++;
+    return f;
+}
+
+/* The folder of this path, which is open as fd: for close_folder afterwards. NULL when it is not to
+ * be read. */
 static struct tail_tree_folder *take_folder(struct tail_tree *d, const char *path, int fd)
 {
-    struct tail_tree_folder *f = d->list;
+    struct tail_tree_folder *f = *path_at(d, path);
     struct tail_inode inode;
     bool remote = false;
 
-    if (tail_inode_get(fd, NULL, &inode) < 0 || is_unreal(fd, &remote)) {
-        io_close(fd);
+    if (tail_inode_get(fd, NULL, &inode) < 0 || is_unreal(fd, &remote))
         return NULL;
-    }
-    while (f && strcmp(f->path, path) != 0)
-        f = f->next;
-    if (f && f->fd >= 0 && tail_inode_same(&f->inode, &inode)) {
-        io_close(fd);
+    if (f && f->there && is_same(&f->inode, &inode))
         return f;
-    }
     if (f)
         lose_folder(d, f);
-    if (!f) {
-        if (d->n_folders == TAIL_TREE_MAX_FOLDERS) {
-            io_close(fd);
-            return NULL;
-        }
-        f = base_calloc(1, sizeof *f);
-        f->path = base_strdup(path);
-        f->fd = f->watch = -1;
-        f->next = d->list;
-        d->list = f;
-        d->n_folders++;
-    }
-    f->fd = fd;
+    else
+        f = create_folder(d, path);
+    if (!f)
+        return NULL;
+    f->there = true;
+    /* Numbers are given out from the lowest: of those that are for files half are left to logs. */
+    f->fd = fd < d->shared->spare_from / 2 ? fd : -1;
     f->inode = inode;
     for (struct tail_tree_log *l = f->logs; l; l = l->next) {
         l->log.gone = l->log.over = false;
         tail_log_want_scan(&l->log);
     }
     if (!remote)
-        watch(d, f);
+        watch(d, f, fd);
     return f;
 }
 
@@ -299,6 +388,8 @@ size_t tail_tree_fixed(const char *pattern)
 /* A folder could not be opened. */
 static void say_closed(struct tail_tree *d, const char *path)
 {
+    if (errno == EMFILE || errno == ENFILE)
+        say_used_up(d, path);
     if (errno != EACCES && errno != EPERM)
         return;
     d->incomplete = true;
@@ -307,10 +398,10 @@ static void say_closed(struct tail_tree *d, const char *path)
              LOG_STR("knob", "run as root or with CAP_DAC_READ_SEARCH"));
 }
 
-/* What stands in a log's place in f and leads elsewhere. */
-static void follow_links(struct tail_tree *d, const struct tail_tree_folder *f)
+/* What stands in a log's place in f, which is open as folder, and leads elsewhere. */
+static void follow_links(struct tail_tree *d, const struct tail_tree_folder *f, int folder)
 {
-    DIR *dir = d->use->follow ? io_list(f->fd) : NULL;
+    DIR *dir = d->use->follow ? io_list(folder) : NULL;
     struct dirent *entry;
     struct tail_name n;
 
@@ -322,7 +413,7 @@ static void follow_links(struct tail_tree *d, const struct tail_tree_folder *f)
         if ((entry->d_type != DT_LNK && entry->d_type != DT_UNKNOWN) ||
             !d->use->parse(entry->d_name, &n))
             continue;
-        link = d->use->follow(d->arg, f->fd, f->path, entry->d_name);
+        link = d->use->follow(d->arg, folder, f->path, entry->d_name);
         if (!link)
             continue;
         fd = io_open(AT_FDCWD, link->folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
@@ -336,35 +427,30 @@ static void follow_links(struct tail_tree *d, const struct tail_tree_folder *f)
             add_pattern(to, NULL, link->names, link);
         else
             d->use->free_link(link);
+        if (fd >= 0)
+            close_folder(to, fd);
     }
     if (dir)
         io_list_end(dir);
 }
 
-/* Goes on with a pattern in the folder `path`, open as fd (taken). */
 static void walk(struct tail_tree *d, const void *rule, const char *rest, const char *path, int fd,
-                 unsigned depth)
+                 unsigned depth);
+
+/* Goes on with a pattern in the folders below `path`, open as fd. */
+static void walk_below(struct tail_tree *d, const void *rule, const char *rest, const char *path,
+                       int fd, unsigned depth)
 {
     const char *slash = strchr(rest, '/');
-    struct tail_tree_folder *f = take_folder(d, path, fd);
     char part[NAME_MAX + 1], below[4096];
     struct dirent *entry;
     DIR *dir;
 
-    if (!f)
-        return;
-    f->walk = d->walk;
-    if (!slash) {
-        add_pattern(f, rule, rest, NULL);
-        follow_links(d, f);
-        return;
-    }
-    add_pattern(f, rule, NULL, NULL);
     if (depth == MAX_DEPTH || (size_t)(slash - rest) >= sizeof part)
         return;
     memcpy(part, rest, (size_t)(slash - rest));
     part[slash - rest] = '\0';
-    dir = io_list(f->fd);
+    dir = io_list(fd);
     while (dir && io_list_next(dir, &entry) > 0) {
         int below_fd;
 
@@ -376,14 +462,34 @@ static void walk(struct tail_tree *d, const void *rule, const char *rest, const 
         if ((size_t)snprintf(below, sizeof below, "%s%s%s", path, path[1] ? "/" : "",
                              entry->d_name) >= sizeof below)
             continue;
-        below_fd = io_open(f->fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+        below_fd = io_open(fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
         if (below_fd >= 0)
             walk(d, rule, slash + 1, below, below_fd, depth + 1);
+        else if (errno == EMFILE || errno == ENFILE)
+            say_used_up(d, below);
         else
             d->incomplete |= errno != ENOENT && errno != ENOTDIR && errno != ELOOP;
     }
     if (dir)
         io_list_end(dir);
+}
+
+/* The same in the folder itself. fd is taken. */
+static void walk(struct tail_tree *d, const void *rule, const char *rest, const char *path, int fd,
+                 unsigned depth)
+{
+    struct tail_tree_folder *f = take_folder(d, path, fd);
+    bool last = !strchr(rest, '/');
+
+    if (f) {
+        f->walk = d->walk;
+        add_pattern(f, rule, last ? rest : NULL, NULL);
+        if (last)
+            follow_links(d, f, fd);
+        else
+            walk_below(d, rule, rest, path, fd, depth);
+    }
+    close_folder(f, fd);
 }
 
 /* The folder that pattern i begins with; -1 with errno. */
@@ -489,9 +595,18 @@ static void visit(void *arg)
 
     while ((log = tail_log_take_visit(d->shared))) {
         struct tail_tree_folder *f = tail_tree_log_of(log)->folder;
+        int fd;
 
-        if (!log->gone && f->fd >= 0 && !tail_log_visit(log, f->fd, "."))
+        if (log->gone || !f->there)
+            continue;
+        fd = open_folder(d, f);
+        if (fd < 0) {
+            log->retry_ms = d->shared->now_ms + TAIL_RETRY_MS;
+            continue;
+        }
+        if (!tail_log_visit(log, fd, "."))
             tail_log_set_gone(log);
+        close_folder(f, fd);
     }
 }
 
@@ -536,11 +651,12 @@ static void forget_folders(struct tail_tree *d)
     for (struct tail_tree_folder **at = &d->list; *at;) {
         struct tail_tree_folder *f = *at;
 
-        if (f->fd >= 0 || f->logs) {
+        if (f->there || f->logs) {
             at = &f->next;
             continue;
         }
         *at = f->next;
+        *path_at(d, f->path) = f->next_path;
         d->n_folders--;
         free_folder(d->use, f);
     }
@@ -568,9 +684,9 @@ static void tick(void *arg)
         tail_orphans_drop(&d->orphans, s->buffer);
     d->polls = false;
     for (struct tail_tree_folder *f = d->list; f; f = f->next) {
-        if (f->fd >= 0 && (all || (poll && f->watch < 0)))
+        if (f->there && (all || (poll && f->watch < 0)))
             rescan(d, f, true);
-        d->polls |= f->fd >= 0 && f->watch < 0;
+        d->polls |= f->there && f->watch < 0;
     }
     for (struct tail_log *log = s->all, *next; log; log = next) {
         next = log->next_all;

@@ -224,4 +224,8 @@ RULES = [
     # ---- names of indices ----
     ("a name that may be another when it is read again is on disk first", "agent/pipeline/intake.c", "if (when < now - in->window_ns / 2)",
      "if (when < now - in->window_ns)", ("intake",)),
+    # ---- folders ----
+    ("folders leave descriptors to logs", "agent/inputs/tail_tree.c", "f->fd = fd < d->shared->spare_from / 2 ? fd : -1;", "f->fd = fd;", ("files_input",)),
+    ("a folder that is opened again is the one that was found", "agent/inputs/tail_tree.c",
+     "tail_inode_get(fd, NULL, &now) == 0 && is_same(&f->inode, &now)", "tail_inode_get(fd, NULL, &now) == 0", ("files_input",)),
 ]

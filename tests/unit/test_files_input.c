@@ -244,6 +244,74 @@ static void test_many_events_end_while_the_buffer_is_full(void **state)
     assert_large();
 }
 
+/* ---- folders ---- */
+
+static bool one_log_is_left(void)
+{
+    return metric_get(M_FILES_LOGS) == 1;
+}
+
+/* Puts links in the places of folders that are to be looked at just now. */
+static void replace_folders(int n)
+{
+    char name[32], hidden[32];
+
+    assert_int_equal(mkdir(path_of(".outside"), 0700), 0);
+    write_to(".outside/app.log", "outside\n");
+    for (int i = 0; i < n; i++) {
+        snprintf(name, sizeof name, "%d/app.log.1", i);
+        write_to(name, "older\n");
+        snprintf(name, sizeof name, "%d", i);
+        snprintf(hidden, sizeof hidden, ".%d", i);
+        assert_int_equal(rename(path_of(name), path_of(hidden)), 0);
+        assert_int_equal(symlink(".outside", path_of(name)), 0);
+    }
+}
+
+/* More folders than there are descriptors: logs have some all the same, and all are read; a folder
+ * that nothing holds is not mistaken for another one. */
+static void test_folders_leave_descriptors_to_logs(void **state)
+{
+    enum { FOLDERS = 150 };
+    struct rlimit before, few = {.rlim_cur = 64, .rlim_max = 64};
+    char name[32], text[32];
+
+    (void)state;
+    snprintf(pattern, sizeof pattern, "%s/*/app.log", stage_dir);
+    for (int i = 0; i < FOLDERS; i++) {
+        snprintf(name, sizeof name, "%d", i);
+        assert_int_equal(mkdir(path_of(name), 0700), 0);
+        snprintf(name, sizeof name, "%d/app.log", i);
+        write_to(name, "one\n");
+    }
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    begin();
+    stage_run_to(FOLDERS);
+    for (int i = 0; i < FOLDERS; i++) {
+        snprintf(name, sizeof name, "%d/app.log", i);
+        snprintf(text, sizeof text, "two %d\n", i);
+        write_to(name, text);
+    }
+    stage_run_to(2 * FOLDERS);
+    snprintf(name, sizeof name, "%d", FOLDERS);
+    assert_int_equal(mkdir(path_of(name), 0700), 0);
+    snprintf(name, sizeof name, "%d/app.log", FOLDERS);
+    write_to(name, "new\n");
+    stage_run_to(2 * FOLDERS + 1);
+    assert_one("new");
+    for (int i = 0; i < FOLDERS; i++) {
+        snprintf(text, sizeof text, "two %d", i);
+        assert_one(text);
+    }
+    replace_folders(FOLDERS);
+    stage_run(one_log_is_left);
+    for (size_t i = 0; i < stage.n; i++)
+        assert_false(bytes_is(bytes_of(stage.records[i].text, stage.records[i].n), "outside"));
+    end();
+    setrlimit(RLIMIT_NOFILE, &before); /* refused to all but root, and then it stays */
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -254,6 +322,7 @@ int main(void)
         CASE(test_moved_to_another_log_while_an_event_waits),
         CASE(test_many_events_end_when_memory_is_full),
         CASE(test_many_events_end_while_the_buffer_is_full),
+        CASE(test_folders_leave_descriptors_to_logs),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
