@@ -1,11 +1,11 @@
 """The real nodes, shared by all modules of this folder. Each version has a worker of its own (xdist_group)."""
 
+import os
 import urllib.error
 
 import pytest
 
 import engine
-import machine as machines
 import nodes
 from scripted_elastic import TestAuthority
 
@@ -73,12 +73,18 @@ def secured(request, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def debian_engine(tmp_path_factory):
-    """A live Docker engine and the folder of a Debian that it can run with systemd."""
+def debian_engine():
+    """A live Docker engine that has an image of a Debian, by the name that it has at its makers'."""
+    packed = os.environ.get("BARGE_DEBIAN")
+    if not packed:
+        pytest.skip("BARGE_DEBIAN names no tar of a Debian: make test-hosts makes one")
     try:
-        folder = machines.debian(tmp_path_factory)
         made = engine.Engine()
     except engine.Unavailable as e:
         pytest.skip(str(e))
-    yield made, folder
-    made.close()
+    try:
+        with open(packed, "rb") as f:
+            made.import_tar(f, "debian:bookworm-slim")
+        yield made
+    finally:
+        made.close()

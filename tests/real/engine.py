@@ -90,10 +90,15 @@ class Engine:
 
     def import_folder(self, folder, image):
         """An image of what lies in a folder."""
-        packed = subprocess.Popen(["tar", "-C", folder, "-c", "."], stdout=subprocess.PIPE)
-        done = subprocess.run([DOCKER, "-H", "unix://" + self.socket, "import", "-", image], stdin=packed.stdout, capture_output=True, check=False)
-        packed.stdout.close()
-        if packed.wait() != 0 or done.returncode != 0:
+        with tempfile.TemporaryFile() as packed:
+            subprocess.run(["tar", "-C", folder, "-c", "."], stdout=packed, check=True)
+            packed.seek(0)
+            self.import_tar(packed, image)
+
+    def import_tar(self, packed, image):
+        """An image of an open file that tar made."""
+        done = subprocess.run([DOCKER, "-H", "unix://" + self.socket, "import", "-", image], stdin=packed, capture_output=True, check=False)
+        if done.returncode != 0:
             raise Unavailable("docker import: " + done.stderr.decode()[-300:])
 
     def try_docker(self, *arguments, check=False, timeout=120, **options):

@@ -1,7 +1,4 @@
-"""The container image: built by `make image` with a live Docker engine, on a base that debootstrap makes, and run as conf/docker says.
-
-BARGE_SLIM=FOLDER takes a Debian (debootstrap --variant=minbase) that is there and keeps it.
-"""
+"""The container image: built by `make image` with a live Docker engine, and run as conf/docker says."""
 
 import glob
 import json
@@ -11,11 +8,10 @@ import subprocess
 import pytest
 
 import engine as real_engine
-import machine as machines
 from barge import free_port
 from waiting import wait_until
 
-pytestmark = pytest.mark.limit(1800)
+pytestmark = [pytest.mark.limit(900), pytest.mark.xdist_group("image")]
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BASE = "debian:bookworm-slim"
@@ -23,27 +19,13 @@ RIGHTS = ("--cap-drop=ALL", "--cap-add=DAC_READ_SEARCH")
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory):
-    made = None
-    try:
-        base = machines.debian(tmp_path_factory, "BARGE_SLIM", included="")
-        made = real_engine.Engine()
-        made.import_folder(base, BASE)
-    except real_engine.Unavailable as e:
-        if made:
-            made.close()
-        pytest.skip(str(e))
-    built = subprocess.run(["make", "-s", "image", f"DOCKER={real_engine.DOCKER} -H unix://{made.socket}",
-                            "IMAGE_ARGS=--network=host --build-arg OPT=-O1"], cwd=TOP, capture_output=True, text=True, check=False,
-                           env={**os.environ, "DOCKER_BUILDKIT": "0", "DOCKER_CONFIG": made.home, "MAKEFLAGS": ""})
-    if built.returncode != 0 and "Unable to fetch" in built.stdout + built.stderr:
-        made.close()
-        pytest.skip("Debian's packages cannot be fetched here")
-    try:
-        assert built.returncode == 0, built.stdout[-2000:] + built.stderr[-2000:]
-        yield made
-    finally:
-        made.close()
+def engine(debian_engine):
+    """The engine, which has the image `barge`."""
+    built = subprocess.run(["make", "-s", "image", f"DOCKER={real_engine.DOCKER} -H unix://{debian_engine.socket}",
+                            "IMAGE_ARGS=--network=host --build-arg OPT=-O0"], cwd=TOP, capture_output=True, text=True, check=False,
+                           env={**os.environ, "DOCKER_BUILDKIT": "0", "DOCKER_CONFIG": debian_engine.home, "MAKEFLAGS": ""})
+    assert built.returncode == 0, built.stdout[-2000:] + built.stderr[-2000:]
+    return debian_engine
 
 
 def documents(folder):

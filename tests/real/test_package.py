@@ -9,7 +9,7 @@ import pytest
 from machine import Machine
 from waiting import wait_until
 
-pytestmark = pytest.mark.limit(900)
+pytestmark = [pytest.mark.limit(900), pytest.mark.xdist_group("systemd")]
 
 LINES = 30_000  # more than a buffer of 4 MiB holds
 DATAGRAMS = """
@@ -41,8 +41,8 @@ def next_version(package, folder):
 def machine(debian_engine, tmp_path_factory):
     package = os.environ.get("BARGE_DEB")
     if not package:
-        pytest.skip("BARGE_DEB names no package: make test-systemd builds one")
-    made = Machine(*debian_engine, name="packaged")
+        pytest.skip("BARGE_DEB names no package: make test-hosts builds one")
+    made = Machine(debian_engine, name="packaged")
     made.copy(package, "/root/barge.deb")
     made.copy(next_version(package, tmp_path_factory.mktemp("next")), "/root/next.deb")
     made.said("mkdir /srv/out")

@@ -8,7 +8,7 @@ import pytest
 from machine import Machine
 from waiting import wait_until
 
-pytestmark = pytest.mark.limit(900)
+pytestmark = [pytest.mark.limit(900), pytest.mark.xdist_group("systemd")]
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 UNITS = "/etc/systemd/system"
@@ -34,7 +34,7 @@ s.sendto(b'{{"version":"1.1","host":"h","short_message":"{text}"}}', ("127.0.0.1
 @pytest.fixture(scope="module")
 def machine(debian_engine):
     """barge installed as conf/systemd/README.md says."""
-    made = Machine(*debian_engine)
+    made = Machine(debian_engine)
     made.copy(os.environ["BARGE"], "/usr/local/bin/barge")
     for unit in ("barge.service", "barge-gelf.socket"):
         made.copy(os.path.join(TOP, "conf/systemd", unit), f"{UNITS}/{unit}")
