@@ -200,7 +200,9 @@ static inline void frames_maybe_cut(struct frames_life *l, size_t i, uint64_t *s
 static inline struct frames frames_in_life_of(const struct frames_files *files, uint64_t seed,
                                               struct frames_cut *cuts, size_t *n_cuts)
 {
-    unsigned most = 1u << (1 + frames_random(&seed, 17)), restarts = 0;
+    /* A line that is not at its end is read anew with each step: no more than some thousand. */
+    unsigned most = MAX(1u << (1 + frames_random(&seed, 17)), (unsigned)(files->file.n / 2048));
+    unsigned restarts = 0;
     struct frames_life l;
     uint64_t there[2] = {0}; /* as much of each file is written */
 
