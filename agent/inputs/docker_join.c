@@ -135,6 +135,16 @@ static bool may_continue(const struct docker_piece *piece)
     return json_unescaped_length(text) >= DOCKER_PIECE_BYTES;
 }
 
+/* Whether the piece belongs to the record that waits on s. Marked pieces may go on for ever, as of
+ * a program that writes no line end: then no file that has one of them could be let go, and nothing
+ * would come out. */
+static bool continues(const struct docker_joining *s, const struct docker_piece *piece)
+{
+    if (piece->marked)
+        return s->n + piece->as.text.n <= DOCKER_JOIN_MAX_BYTES;
+    return bytes_equal(piece->time, bytes_of(s->time_text, s->time_n));
+}
+
 /* The piece belongs to the record that waits on s. */
 static enum docker_joined continue_stream(struct docker_join *j, struct docker_joining *s,
                                           const struct docker_piece *piece, docker_emit_fn *emit,
@@ -173,9 +183,10 @@ enum docker_joined docker_join_add(struct docker_join *j, const struct docker_pi
     struct docker_framed r;
 
     if (UNLIKELY(s->open)) {
-        if (piece->marked || bytes_equal(piece->time, bytes_of(s->time_text, s->time_n)))
+        if (continues(s, piece))
             return continue_stream(j, s, piece, emit, arg);
         r = joined(s);
+        r.tags |= piece->marked ? TAG_TRUNCATED : 0;
         if (!emit(arg, &r))
             return DOCKER_JOIN_FULL;
     }

@@ -8,7 +8,9 @@
  * and both have the same `time` text. Otherwise it is complete as it stands.
  *
  * A CRI runtime marks what is a piece, so there the mark counts and nothing else: what is marked is
- * continued by the next record of its stream, whatever its length and time.
+ * continued by the next record of its stream, whatever its length and time. What would be longer
+ * than DOCKER_JOIN_MAX_BYTES goes on in a record of its own, and the one before is tagged: all is
+ * there.
  *
  * The result depends on the records alone, never on when they were seen: `_id`s hang on it. Records
  * of stdout and stderr interleave; each stream has its own unfinished record. One thread.

@@ -158,7 +158,7 @@ static void test_senseless_times(void **state)
     frames_fini(&f);
 }
 
-/* A runtime that cuts no lines, and a process that ends none. */
+/* A runtime that cuts no lines. */
 static void test_ceilings(void **state)
 {
     struct strbuf b = {0};
@@ -179,20 +179,47 @@ static void test_ceilings(void **state)
     assert_int_equal(f.list[1].tags, 0);
     frames_fini(&f);
 
-    strbuf_clear(&b);
-    while (b.n < DOCKER_JOIN_MAX_BYTES + (1u << 20)) {
+    strbuf_fini(&b);
+}
+
+/* A message without an end comes out in portions, and what came out holds no file any more. */
+static void test_a_message_without_an_end(void **state)
+{
+    const size_t text_n = 1 + 2 * 8000, line_n = strlen(T1 " stdout P ") + text_n + 1;
+    const size_t fit = DOCKER_JOIN_MAX_BYTES / text_n, all = fit + 60;
+    struct frames_life l;
+    struct strbuf b = {0};
+    struct frames f;
+    unsigned older = 0;
+    size_t n;
+
+    (void)state;
+    for (size_t i = 0; i < all; i++) {
         strbuf_add_str(&b, T1 " stdout P a");
-        for (size_t i = 0; i < 8000; i++)
+        for (size_t k = 0; k < 8000; k++)
             strbuf_add_str(&b, "\xc3\xa6");
         strbuf_add_str(&b, "\n");
     }
+    n = b.n;
     strbuf_add_str(&b, T2 " stdout F end\n" T2 " stdout F next\n");
     f = frames_of_files(&(struct frames_files){.file = strbuf_bytes(&b), .cri = true}, NULL, 0);
-    assert_int_equal(f.n, 2);
+    assert_int_equal(f.n, 3);
+    assert_int_equal(f.list[0].n, fit * text_n);
     assert_int_equal(f.list[0].tags, TAG_TRUNCATED);
-    assert_true(f.list[0].n > DOCKER_JOIN_MAX_BYTES - 4 && f.list[0].n <= DOCKER_JOIN_MAX_BYTES);
-    assert_int_equal((unsigned char)f.text[f.list[0].at + f.list[0].n - 1], 0xa6);
-    assert_record(&f, 1, STREAM_STDOUT, 1, b.n - strlen(T2 " stdout F next\n"), "next");
+    assert_int_equal(f.list[1].position, fit * line_n);
+    assert_int_equal(f.list[1].n, (all - fit) * text_n + 3);
+    assert_int_equal(f.list[1].tags, 0);
+    assert_record(&f, 2, STREAM_STDOUT, 1, b.n - strlen(T2 " stdout F next\n"), "next");
+    frames_fini(&f);
+
+    frames_begin(&l, &(struct frames_files){.file = strbuf_bytes(&b), .cri = true});
+    l.frame.arg = &l.kept;
+    assert_true(docker_frame_run(&l.frame, &l.at[0], bytes_of(b.p, n), false));
+    assert_int_equal(l.kept.n, 1);
+    assert_int_equal(docker_frame_resume(&l.frame, &l.at[0], &older).offset, fit * line_n);
+    assert_true(docker_frame_bytes(&l.frame) <= 2 * DOCKER_JOIN_MAX_BYTES);
+    docker_frame_forget(&l.frame);
+    f = frames_end(&l);
     frames_fini(&f);
     strbuf_fini(&b);
 }
@@ -206,6 +233,7 @@ int main(void)
         cmocka_unit_test(test_odd_lines_are_shipped),
         cmocka_unit_test(test_senseless_times),
         cmocka_unit_test(test_ceilings),
+        cmocka_unit_test(test_a_message_without_an_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
