@@ -9,10 +9,10 @@
 #include "agent/base/metrics.h"
 #include "agent/base/strbuf.h"
 #include "agent/buffer/buffer.h"
+#include "tests/unit/files.h"
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,20 +20,6 @@
 #include <unistd.h>
 
 #define UNUSED __attribute__((unused))
-
-static UNUSED int fixture_remove_one(const char *path, const struct stat *st, int flag,
-                                     struct FTW *ftw)
-{
-    (void)st;
-    (void)flag;
-    (void)ftw;
-    return remove(path);
-}
-
-static UNUSED void fixture_remove(const char *dir)
-{
-    nftw(dir, fixture_remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
 
 /* A folder of its own, not made yet, below one that is. */
 static UNUSED char *fixture_dir(void)
@@ -52,7 +38,7 @@ static UNUSED char *fixture_dir(void)
 static UNUSED void fixture_done(char *dir)
 {
     *strrchr(dir, '/') = '\0';
-    fixture_remove(dir);
+    files_remove(dir);
     free(dir);
 }
 
@@ -82,7 +68,7 @@ static UNUSED void fixture_copy(const char *from, const char *to)
     DIR *d = opendir(from);
     struct dirent *e;
 
-    fixture_remove(to);
+    files_remove(to);
     assert_int_equal(mkdir(to, 0700), 0);
     assert_non_null(d);
     while ((e = readdir(d))) {

@@ -238,7 +238,7 @@ static void play_remove(const char *id)
     char path[512];
 
     snprintf(path, sizeof path, "%s/%s", stage_dir, id);
-    nftw(path, remove_entry_of_tree, 16, FTW_DEPTH | FTW_PHYS);
+    files_remove(path);
 }
 
 /* ---- setup ---- */

@@ -8,6 +8,7 @@
 
 #include "agent/base/base.h"
 #include "agent/base/strbuf.h"
+#include "tests/unit/files.h"
 
 #include <dirent.h>
 #include <glob.h>
@@ -17,22 +18,6 @@
 #include <yajl/yajl_tree.h>
 
 #define CORPUS "tests/corpus/"
-
-static inline struct strbuf corpus_file(const char *path)
-{
-    struct strbuf b = {0};
-    FILE *f = fopen(path, "rb");
-    size_t n;
-
-    if (!f)
-        base_die("cannot read %s: run the tests from the top of the repository", path);
-    do {
-        n = fread(strbuf_room(&b, 65536), 1, 65536, f);
-        b.n += n;
-    } while (n > 0);
-    fclose(f);
-    return b;
-}
 
 static inline yajl_val corpus_json(struct bytes text)
 {
@@ -120,10 +105,10 @@ static inline void corpus_load(struct corpus_capture *c, const char *folder)
     c->n_datagrams = found.gl_pathc;
     c->datagram = base_calloc(c->n_datagrams, sizeof *c->datagram);
     for (size_t i = 0; i < c->n_datagrams; i++)
-        c->datagram[i] = corpus_file(found.gl_pathv[i]);
+        c->datagram[i] = files_read(found.gl_pathv[i]);
     globfree(&found);
     snprintf(path, sizeof path, "%s/decoded.jsonl", folder);
-    lines = corpus_file(path);
+    lines = files_read(path);
     c->n_decoded = 0;
     c->decoded = base_calloc(lines.n + 1, sizeof *c->decoded);
     for (char *p = lines.p, *end; (end = memchr(p, '\n', (size_t)(lines.p + lines.n - p)));

@@ -772,6 +772,18 @@ static CRASH_UNUSED unsigned crash_stops(const char *text)
     return n;
 }
 
+/* Says where it was stopped, and, unless seed (of the environment) chose one life, that it was
+ * stopped at each of these. */
+static CRASH_UNUSED void crash_assert_stops(const char *const *texts, size_t n, const char *seed)
+{
+    for (size_t i = 0; i < CRASH_LABELS; i++)
+        if (crash.labels[i].n)
+            print_message("%6u ends at: %s\n", crash.labels[i].n, crash.labels[i].text);
+    for (size_t i = 0; i < n && !getenv(seed); i++)
+        if (!crash_stops(texts[i]))
+            fail_msg("never ended at: %s", texts[i]);
+}
+
 /* Runs seeds 1 to n: as many as the variable `many` of the environment says, or the one alone that
  * `one` names. */
 static CRASH_UNUSED void crash_run_seeds(const char *one, const char *many, uint64_t n,

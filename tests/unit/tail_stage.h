@@ -10,10 +10,10 @@
 #include "agent/base/metrics.h"
 #include "agent/inputs/tail_turns.h"
 #include "parsers/json.h"
+#include "tests/unit/files.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -366,12 +366,6 @@ static void stage_forget_uncommitted(void)
         stage_forget_record(&stage.records[--stage.n]);
 }
 
-static int remove_entry_of_tree(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-    (void)st, (void)flag, (void)ftw;
-    return remove(path);
-}
-
 /* ---- setup ---- */
 
 static void stage_set_up(void)
@@ -392,7 +386,7 @@ static void stage_tear_down(void)
 {
     formats_free(stage_formats);
     stage_formats = NULL;
-    nftw(stage_dir, remove_entry_of_tree, 16, FTW_DEPTH | FTW_PHYS);
+    files_remove(stage_dir);
     while (stage.n)
         stage_forget_record(&stage.records[--stage.n]);
     free(stage.records);

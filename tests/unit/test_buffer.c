@@ -352,7 +352,7 @@ static void test_many_positions(void **state)
     buffer_close(b);
 
     /* 1 MiB holds 32 KiB of positions. */
-    fixture_remove(dir);
+    files_remove(dir);
     b = fixture_open(dir, 1, 0);
     for (unsigned k = 0; k < 1000; k++)
         buffer_position_set(b, bytes_of(key, (size_t)snprintf(key, sizeof key, "k%u;", k)),

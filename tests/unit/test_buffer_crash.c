@@ -290,7 +290,7 @@ static void note_end(void)
 /* One after the other takes the place of dir. */
 static void succeed(const char *dir, const char *next, enum crash_kind kind)
 {
-    fixture_remove(dir);
+    files_remove(dir);
     assert_int_equal(rename(next, dir), 0);
     crash_go_on(dir, kind);
     end.all_kept = end.all_kept && keeps_all(kind);
@@ -381,7 +381,7 @@ static void live(struct buffer *b, const char *dir, const char *next, bool fault
         buffer_close(b);
     if (closed) {
         end.all_kept = true;
-        fixture_remove(dir);
+        files_remove(dir);
         assert_int_equal(rename(next, dir), 0);
         crash_go_on(dir, kind);
         m.all_durable = true;
@@ -524,12 +524,7 @@ static void test_every_point(void **state)
     for (uint64_t n = 1, more = 1; more; n++)
         for (size_t i = 0; i < (all ? 8 : 2); i++)
             more = run_point(n, i % 2, kinds[(all ? i / 2 : n + i) % 4]);
-    for (size_t i = 0; i < CRASH_LABELS; i++)
-        if (crash.labels[i].n)
-            print_message("%6u ends at: %s\n", crash.labels[i].n, crash.labels[i].text);
-    for (size_t i = 0; i < sizeof points / sizeof points[0]; i++)
-        if (!crash_stops(points[i]))
-            fail_msg("never ended at: %s", points[i]);
+    crash_assert_stops(points, sizeof points / sizeof points[0], "BUFFER_SEED");
     assert_true(crash_stops("open copy") + crash_stops("write copy") + crash_stops("sync copy") >
                 0);
 }

@@ -48,7 +48,7 @@ static void make_torn_log(const char *dir, const char *work, char name[64])
         struct buffer *b;
         int fd;
 
-        fixture_remove(work);
+        files_remove(work);
         crash_start(work);
         b = fixture_open(work, 2 << 20, 1 << 20);
         append_lines(b, 0, 10);
@@ -297,7 +297,7 @@ static void test_cut_off_segments_beside_damage(void **state)
             read_lines_and_datagrams(b, 13);
         fixture_balanced(b);
         buffer_close(b);
-        fixture_remove(dir);
+        files_remove(dir);
     }
     fixture_done(dir);
 }
@@ -446,11 +446,11 @@ static void test_a_head_that_became_no_segment(void **state)
         check_lines(b, 0, 40);
         fixture_balanced(b);
         buffer_close(b);
-        fixture_remove(cut);
+        files_remove(cut);
     }
     assert_true(ends > 100);
-    fixture_remove(killed);
-    fixture_remove(work);
+    files_remove(killed);
+    files_remove(work);
     fixture_done(dir);
 }
 

@@ -387,7 +387,7 @@ static void test_damaged_segments_are_kept(void **state)
     assert_int_equal(size_of(path), size);
 
     /* All of them damaged, in a buffer of 1 MiB: an eighth of that. */
-    fixture_remove(dir);
+    files_remove(dir);
     struct buffer *b = fixture_open(dir, 1, 32 << 10);
     for (uint64_t k = 0; k < 4000; k++) {
         assert_true(fixture_append(b, BUFFER_CAN_WAIT, 0, k, DOC));
@@ -911,7 +911,7 @@ static void test_state_from_before_what_was_deleted(void **state)
     assert_int_equal(r.lost, 0);
     assert_int_equal(r.records, 2);
     assert_int_equal(r.first, 200);
-    fixture_remove(copy);
+    files_remove(copy);
     fixture_done(dir);
 }
 

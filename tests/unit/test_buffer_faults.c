@@ -306,7 +306,7 @@ static void test_failed_fsync_is_not_believed(void **state)
         assert_true(fixture_wait(all_durable, b));
         crash_cut(cut, CRASH_NOTHING_KEPT);
         buffer_close(b);
-        fixture_remove(dir);
+        files_remove(dir);
         assert_int_equal(rename(cut, dir), 0);
         crash_start(dir);
         b = fixture_open(dir, 16 << 20, 0);
@@ -314,7 +314,7 @@ static void test_failed_fsync_is_not_believed(void **state)
         assert_int_equal(read_from(b, &c, 0), 2);
         crash_no_faults();
         buffer_close(b);
-        fixture_remove(dir);
+        files_remove(dir);
     }
     mkdir(dir, 0700);
     fixture_done(dir);
@@ -391,7 +391,7 @@ static void test_nothing_is_deleted_behind_the_states_back(void **state)
     ahead_ms = 0;
     crash_no_faults();
     buffer_close(b);
-    fixture_remove(dir);
+    files_remove(dir);
     assert_int_equal(rename(after, dir), 0);
     crash_start(dir);
     b = fixture_open(dir, 16 << 20, 64 << 10);
@@ -466,7 +466,7 @@ static void test_nothing_is_deleted_before_a_later_head_is_durable(void **state)
     assert_true(fixture_wait(one_segment_file, dir));
     crash_no_faults();
     buffer_close(b);
-    fixture_remove(dir);
+    files_remove(dir);
     assert_int_equal(rename(cut, dir), 0);
     crash_start(dir);
     b = fixture_open(dir, 16 << 20, 0);
@@ -509,7 +509,7 @@ static bool one_fails(const char *dir, uint64_t n, bool on, int error)
     struct error e;
     bool failed;
 
-    fixture_remove(dir);
+    files_remove(dir);
     crash_start(dir);
     b = buffer_open(&o, NULL, &e);
     assert_non_null(b);
@@ -657,7 +657,7 @@ static void test_failed_fsync_is_not_believed_after_a_kill(void **state)
         crash_cut(next, kind);
         crash_no_faults();
         buffer_close(b);
-        fixture_remove(dir);
+        files_remove(dir);
         assert_int_equal(rename(next, dir), 0);
         crash_go_on(dir, kind);
         if (i == 0)
@@ -713,7 +713,7 @@ static void test_copy_counts_by_its_name(void **state)
     crash_no_faults();
     buffer_close(b); /* makes the copy */
     crash_cut(cut, CRASH_NOTHING_KEPT);
-    fixture_remove(dir);
+    files_remove(dir);
     assert_int_equal(rename(cut, dir), 0);
     crash_start(dir);
     b = fixture_open(dir, 16 << 20, 0);
@@ -763,7 +763,7 @@ static void test_suspect_segment_that_is_cut(void **state)
         crash_cut(next, CRASH_KILLED);
         crash_no_faults();
         buffer_close(b);
-        fixture_remove(dir);
+        files_remove(dir);
         assert_int_equal(rename(next, dir), 0);
         crash_go_on(dir, CRASH_KILLED);
         assert_true(fixture_list(dir, ".seg", names) > 4);
@@ -790,7 +790,7 @@ static void test_suspect_segment_that_is_cut(void **state)
         assert_int_equal(buffer_commit(b), 0);
         assert_true(fixture_wait(all_durable, b));
         buffer_close(b);
-        fixture_remove(dir);
+        files_remove(dir);
     }
     mkdir(dir, 0700);
     fixture_done(dir);
@@ -806,8 +806,8 @@ static void test_state_before_the_first_segment(void **state)
 
     snprintf(next, sizeof next, "%.200s-next", dir);
     do {
-        fixture_remove(dir);
-        fixture_remove(next);
+        files_remove(dir);
+        files_remove(next);
         crash_start(dir);
         crash_stop_at(++n, false, next, CRASH_NOTHING_KEPT);
         buffer_close(fixture_open(dir, 16 << 20, 0));
@@ -1112,7 +1112,7 @@ static void test_not_ours_to_read(void **state)
     for (uint64_t n = 1; !kept; n++) {
         struct buffer *b;
 
-        fixture_remove(dir);
+        files_remove(dir);
         crash_start(dir);
         b = fixture_open(dir, 16 << 20, 16 << 10);
         fill(b, 300, 10);
@@ -1194,7 +1194,7 @@ static void test_refusing_disk_is_tried_again(void **state)
         struct buffer *b;
         struct error e;
 
-        fixture_remove(dir);
+        files_remove(dir);
         crash_start(dir);
         b = buffer_open(&o, NULL, &e);
         assert_non_null(b);
@@ -1215,7 +1215,7 @@ static void test_refusing_disk_is_tried_again(void **state)
         assert_int_equal(read_and_lost(b, &lost), k);
         buffer_close(b);
     }
-    fixture_remove(dir);
+    files_remove(dir);
     crash_start(dir);
     struct buffer *b = fixture_open(dir, 16 << 20, 16 << 10);
     uint64_t lost;

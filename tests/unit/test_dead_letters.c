@@ -116,7 +116,7 @@ static int remove_folder(void **state)
 {
     (void)state;
     *strrchr(data, '/') = '\0';
-    fixture_remove(data);
+    files_remove(data);
     return 0;
 }
 

@@ -205,7 +205,7 @@ static void run_seed(uint64_t seed, bool faults)
         /* What the process did after its end does not count. */
         for (uint64_t k = 0; k < m.next; k++)
             m.promised_now[k] = m.promised[k];
-        fixture_remove(dir);
+        files_remove(dir);
         assert_int_equal(rename(next, dir), 0);
         crash_go_on(dir, kind);
         check(dir);
@@ -235,14 +235,7 @@ static void test_all_points_were_met(void **state)
     };
     (void)state;
 
-    for (size_t i = 0; i < CRASH_LABELS; i++)
-        if (crash.labels[i].n)
-            print_message("%6u ends at: %s\n", crash.labels[i].n, crash.labels[i].text);
-    if (getenv("LETTERS_SEED"))
-        return;
-    for (size_t i = 0; i < sizeof points / sizeof points[0]; i++)
-        if (!crash_stops(points[i]))
-            fail_msg("never ended at: %s", points[i]);
+    crash_assert_stops(points, sizeof points / sizeof points[0], "LETTERS_SEED");
 }
 
 int main(void)

@@ -7,6 +7,7 @@
 #include "parsers/docker_line.h"
 #include "parsers/document.h"
 #include "parsers/json.h"
+#include "tests/unit/files.h"
 
 #include <glob.h>
 #include <setjmp.h>
@@ -21,22 +22,6 @@
 #define T2 "2026-11-23T03:39:15.5Z"
 #define T1_NS 1795405154236645648
 #define T2_NS 1795405155500000000
-
-static struct strbuf read_file(const char *path)
-{
-    struct strbuf b = {0};
-    FILE *f = fopen(path, "rb");
-    size_t n;
-
-    if (!f)
-        base_die("cannot read %s: run the tests from the top of the repository", path);
-    do {
-        n = fread(strbuf_room(&b, 65536), 1, 65536, f);
-        b.n += n;
-    } while (n > 0);
-    fclose(f);
-    return b;
-}
 
 /* n letters without a line's end, as a record of a stream. */
 static void add_piece(struct strbuf *b, char letter, size_t n, const char *end, const char *stream,
@@ -447,8 +432,8 @@ static void test_corpus_gives_what_was_written(void **state)
                  cases[i].name);
         snprintf(path, sizeof path, CORPUS "inputs/%s.bin", cases[i].input);
         assert_int_equal(glob(pattern, 0, NULL, &g), 0);
-        file = read_file(g.gl_pathv[0]);
-        written = read_file(path);
+        file = files_read(g.gl_pathv[0]);
+        written = files_read(path);
         if (written.n && written.p[written.n - 1] != '\n')
             strbuf_add_char(&written, '\n');
         f = frames_of(strbuf_bytes(&file));
@@ -472,7 +457,7 @@ static void test_corpus_in_life(void **state)
     assert_int_equal(glob(CORPUS "docker26/json-file/*/*/*-json.log", 0, NULL, &g), 0);
     assert_true(g.gl_pathc >= 30);
     for (size_t i = 0; i < g.gl_pathc; i++) {
-        struct strbuf file = read_file(g.gl_pathv[i]);
+        struct strbuf file = files_read(g.gl_pathv[i]);
         struct frames f = frames_of(strbuf_bytes(&file));
 
         for (size_t k = 0; k < f.n; k++)

@@ -2,11 +2,11 @@
  * whatever it is called by then; nothing but regular files is opened; nothing is left open. */
 #include "agent/base/io.h"
 #include "agent/inputs/docker_holder.h"
+#include "tests/unit/files.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -59,17 +59,11 @@ static int setup(void **state)
     return 0;
 }
 
-static int remove_entry(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-    (void)st, (void)flag, (void)ftw;
-    return remove(path);
-}
-
 static int teardown(void **state)
 {
     (void)state;
     docker_holder_stop(holder);
-    nftw(top, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    files_remove(top);
     assert_int_equal(descriptors(), open_before);
     return 0;
 }
@@ -252,7 +246,7 @@ static void test_watches_come_and_go(void **state)
     docker_holder_unwatch(holder, -1);
     make_live();
     /* A folder that is watched behind it: its event comes, the first one's does not. */
-    nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    files_remove(folder);
     snprintf(folder, sizeof folder, "%s/" OTHER, top);
     assert_int_equal(mkdir(folder, 0700), 0);
     assert_true(docker_holder_watch(holder, folder, HEX) >= 0);
@@ -262,7 +256,7 @@ static void test_watches_come_and_go(void **state)
     docker_held_close(&held);
     assert_false(docker_holder_take(holder, &held));
     /* And a folder that goes. */
-    nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    files_remove(folder);
     assert_int_equal(mkdir(folder, 0700), 0);
     assert_true(docker_holder_watch(holder, folder, HEX) >= 0);
     make_live();

@@ -442,7 +442,7 @@ static void repeated_records_are_skipped(void **state)
         uint64_t there = 100;
 
         buffer_close(s.buffer);
-        fixture_remove(s.dir);
+        files_remove(s.dir);
         fixture_copy(before, s.dir);
         assert_int_equal(stat(path, &st), 0);
         line = 7 * 59;   /* {"_id":"24 characters","n":K,"p":"10 x"}: 57 + 1 digit + 1 */
@@ -466,7 +466,7 @@ static void repeated_records_are_skipped(void **state)
         assert_int_equal(stats(&s).delivered, 100 - there);
         check_day(&s, 1, 0, 1, 100, 10);
     }
-    fixture_remove(before);
+    files_remove(before);
     end_stage(&s);
 }
 
@@ -636,7 +636,7 @@ static void renamed_and_removed_files_are_made_anew(void **state)
         if (k == 9)
             assert_int_equal(rename(path, moved), 0);
         if (k == 19)
-            fixture_remove(s.out);
+            files_remove(s.out);
         if (k == 19)
             continue;
         check_file(k == 9 ? moved : path, k - 9, 1, 10, 0);

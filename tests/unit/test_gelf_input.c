@@ -582,7 +582,7 @@ static void captured_streams(void **state)
 
         assert_int_equal(glob(pattern[k], 0, NULL, &found), 0);
         for (size_t i = 0; i < found.gl_pathc; i++, n++) {
-            struct strbuf b = corpus_file(found.gl_pathv[i]);
+            struct strbuf b = files_read(found.gl_pathv[i]);
             struct scene s;
             int fd;
 
@@ -615,7 +615,7 @@ static void send_stream(int fd, const void *p, size_t n)
 
 static void split_at_each_byte(void **state)
 {
-    struct strbuf b = corpus_file(CORPUS "docker26/gelf/tcp/t-short/conn01.bin");
+    struct strbuf b = files_read(CORPUS "docker26/gelf/tcp/t-short/conn01.bin");
     struct scene s;
     int fd;
 

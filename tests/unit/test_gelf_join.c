@@ -342,7 +342,7 @@ static void check_case(const char *name, const char *written, const char *const 
     gelf_joins_flush(j);
 
     snprintf(path, sizeof path, CORPUS "inputs/%s", written);
-    input = corpus_file(path);
+    input = files_read(path);
     for (char *p = input.p, *end; p < input.p + input.n; p = end + 1) {
         struct strbuf escaped = {0};
         bool glued = false;

@@ -216,7 +216,7 @@ static void test_corpus(void **state)
 
         assert_int_equal(glob(patterns[p], 0, NULL, &found), 0);
         for (size_t i = 0; i < found.gl_pathc; i++) {
-            struct strbuf file = corpus_file(found.gl_pathv[i]);
+            struct strbuf file = files_read(found.gl_pathv[i]);
 
             for (char *line = file.p, *end; line < file.p + file.n; line = end + 1) {
                 char *text;

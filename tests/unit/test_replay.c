@@ -129,7 +129,7 @@ static void end_stage(struct stage *s)
 {
     stop(s);
     *strrchr(s->top, '/') = '\0';
-    fixture_remove(s->top);
+    files_remove(s->top);
 }
 
 static void run_until(struct stage *s, bool (*done)(struct stage *s))
@@ -318,7 +318,7 @@ static void killed_lives_lose_and_repeat_nothing(void **state)
         run_until(&s, never);
         fixture_copy(s.buffer_dir, copy);
         stop(&s);
-        fixture_remove(s.buffer_dir);
+        files_remove(s.buffer_dir);
         assert_int_equal(rename(copy, s.buffer_dir), 0);
         start(&s);
     }

@@ -2,10 +2,10 @@
 #include "agent/base/log.h"
 #include "agent/sandbox/sandbox.h"
 #include "agent/sandbox/sandbox_internal.h"
+#include "tests/unit/files.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <linux/capability.h>
 #include <linux/landlock.h>
 #include <netdb.h>
@@ -332,18 +332,10 @@ static int set_up(void **state)
            symlink("../behind/target", at("secrets/link"));
 }
 
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
-{
-    (void)st;
-    (void)kind;
-    (void)ftw;
-    return remove(path);
-}
-
 static int tear_down(void **state)
 {
     (void)state;
-    return nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    return files_remove(folder);
 }
 
 int main(void)

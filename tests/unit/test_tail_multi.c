@@ -3,6 +3,7 @@
 #include "tests/unit/multi_lines.h"
 
 #include "parsers/document.h"
+#include "tests/unit/files.h"
 
 #include <glob.h>
 #include <setjmp.h>
@@ -13,18 +14,6 @@
 
 #define SEEDS "tests/fuzz/seeds/tail_multi/*"
 
-static struct strbuf read_file(const char *path)
-{
-    struct strbuf b = {0};
-    FILE *f = fopen(path, "rb");
-
-    if (!f)
-        base_die("cannot read %s: run the tests from the top of the repository", path);
-    b.n = fread(strbuf_room(&b, 65536), 1, 65536, f);
-    fclose(f);
-    return b;
-}
-
 static void test_lives(void **state)
 {
     glob_t g;
@@ -33,7 +22,7 @@ static void test_lives(void **state)
     assert_int_equal(glob(SEEDS, 0, NULL, &g), 0);
     assert_true(g.gl_pathc >= 7);
     for (size_t i = 0; i < g.gl_pathc; i++) {
-        struct strbuf b = read_file(g.gl_pathv[i]);
+        struct strbuf b = files_read(g.gl_pathv[i]);
 
         for (uint64_t seed = 1; seed <= 80; seed++) {
             size_t differ;
