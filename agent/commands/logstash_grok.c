@@ -24,6 +24,8 @@ static const struct {
      "\"(?:%{WORD:verb} %{NOTSPACE:request}(?: HTTP/%{NUMBER:httpversion})?|%{DATA:rawrequest})\" "
      "(?:-|%{NUMBER:response}) (?:-|%{NUMBER:bytes})"},
     {"COMMONMAC", "(?:" HEX "{2}:){5}" HEX "{2}"},
+    {"CRONLOG", "%{SYSLOGBASE} \\(%{USER:user}\\) %{CRON_ACTION:action} \\(%{DATA:message}\\)"},
+    {"CRON_ACTION", "[A-Z ]+"},
     {"DATA", ".*?"},
     {"DATE", "(?:%{DATE_US}|%{DATE_EU})"},
     {"DATESTAMP", "%{DATE}[- ]%{TIME}"},
@@ -43,6 +45,7 @@ static const struct {
     {"HOSTPORT", "%{IPORHOST}:%{POSINT}"},
     {"HOUR", "(?:2[0-3]|[01]?\\d)"},
     {"HTTPDATE", "%{MONTHDAY}/%{MONTH}/%{YEAR}:%{TIME} %{INT}"},
+    {"HTTPDERROR_DATE", "%{DAY} %{MONTH} %{MONTHDAY} %{TIME} %{YEAR}"},
     {"HTTPDUSER", "(?:%{EMAILADDRESS}|%{USER})"},
     {"HTTPD_COMBINEDLOG", "%{COMBINEDAPACHELOG}"},
     {"HTTPD_COMMONLOG", "%{COMMONAPACHELOG}"},
@@ -52,11 +55,15 @@ static const struct {
     {"IPV4", "(?<!\\d)" V4 "(?!\\d)"},
     {"IPV6", "(?:(?:" H16 ":){6}" V4 "|(?:(?:" H16 ":){1,6}|:)(?::" H16 "){0,5}:" V4 "|(?:" H16
              ":){7}" H16 "|(?:(?:" H16 ":){1,7}|:)(?:(?::" H16 "){1,7}|:))(?:%[\\w.-]+)?"},
+    {"ISO8601_HOUR", "(?:2[0-3]|[01]\\d)"},
     {"ISO8601_SECOND", "%{SECOND}"},
     {"ISO8601_TIMEZONE", "(?:Z|[+-]%{HOUR}:?%{MINUTE})"},
     {"JAVACLASS", "(?:[A-Za-z$_][\\w$]*\\.)*[A-Za-z$_][\\w$]*"},
     {"JAVAFILE", "[A-Za-z0-9_. -]+"},
+    {"JAVALOGMESSAGE", ".*"},
     {"JAVAMETHOD", "(?:<(?:cl)?init>|[A-Za-z$_][\\w$]*)"},
+    {"JAVASTACKTRACEPART",
+     "\\s*at %{JAVACLASS:class}\\.%{JAVAMETHOD:method}\\(%{JAVAFILE:file}(?::%{INT:line})?\\)"},
     {"LOGLEVEL", "(?i:alert|trace|debug|notice|info(?:rmation)?|warn(?:ing)?|err(?:or)?|"
                  "crit(?:ical)?|fatal|severe|emerg(?:ency)?)"},
     {"MAC", "(?:%{CISCOMAC}|%{WINDOWSMAC}|%{COMMONMAC})"},
@@ -72,12 +79,28 @@ static const struct {
     {"NUMBER", "%{BASE10NUM}"},
     {"PATH", "(?:%{UNIXPATH}|%{WINPATH})"},
     {"POSINT", "\\b[1-9]\\d*\\b"},
+    {"POSTGRESQL",
+     "%{DATESTAMP:timestamp} %{TZ} %{DATA:user_id} %{GREEDYDATA:connection_id} %{POSINT:pid}"},
     {"PROG", "[\\x21-\\x5a\\x5c\\x5e-\\x7e]+"},
     {"QS", "%{QUOTEDSTRING}"},
     {"QUOTEDSTRING", "(?<!\\\\)(?>\"(?>\\\\.|[^\\\\\"])*\"|'(?>\\\\.|[^\\\\'])*'|"
                      "`(?>\\\\.|[^\\\\`])*`)"},
+    {"REDISLOG", "\\[%{POSINT:pid}\\] %{REDISTIMESTAMP:timestamp} \\* "},
+    {"REDISTIMESTAMP", "%{MONTHDAY} %{MONTH} %{TIME}"},
+    {"RUBY_LOGGER", "[DFEWI], \\[%{TIMESTAMP_ISO8601:timestamp} #%{POSINT:pid}\\] "
+                    "*%{RUBY_LOGLEVEL:loglevel} -- +%{DATA:progname}: %{GREEDYDATA:message}"},
+    {"RUBY_LOGLEVEL", "(?:DEBUG|FATAL|ERROR|WARN|INFO)"},
     {"SECOND", "(?:60|[0-5]?\\d)(?:[:.,]\\d+)?"},
     {"SPACE", "\\s*"},
+    {"SYSLOG5424BASE",
+     "%{SYSLOG5424PRI}%{NONNEGINT:syslog5424_ver} +(?:-|%{TIMESTAMP_ISO8601:syslog5424_ts}) "
+     "+(?:-|%{IPORHOST:syslog5424_host}) +(?:-|%{SYSLOG5424PRINTASCII:syslog5424_app}) "
+     "+(?:-|%{SYSLOG5424PRINTASCII:syslog5424_proc}) "
+     "+(?:-|%{SYSLOG5424PRINTASCII:syslog5424_msgid}) +(?:-|%{SYSLOG5424SD:syslog5424_sd}|)"},
+    {"SYSLOG5424LINE", "%{SYSLOG5424BASE} +%{GREEDYDATA:syslog5424_msg}"},
+    {"SYSLOG5424PRI", "<%{NONNEGINT:syslog5424_pri}>"},
+    {"SYSLOG5424PRINTASCII", "[!-~]+"},
+    {"SYSLOG5424SD", "(?:\\[.*?\\])+"},
     {"SYSLOGBASE", "%{SYSLOGTIMESTAMP:timestamp} (?:%{SYSLOGFACILITY} )?%{SYSLOGHOST:logsource} "
                    "%{SYSLOGPROG}:"},
     {"SYSLOGFACILITY", "<%{NONNEGINT:facility}.%{NONNEGINT:priority}>"},
@@ -253,7 +276,9 @@ static int add_reference(struct walk *w, struct bytes inside, unsigned depth)
     }
     pattern = look_up(w, name);
     if (!pattern.p)
-        return error_set(w->e, "the pattern %%{%.*s} is not known", (int)MIN(name.n, 60u), name.p);
+        return error_set(
+            w->e, "the pattern %%{%.*s} is not known; pattern_definitions can say what it is",
+            (int)MIN(name.n, 60u), name.p);
     if (depth == DEPTH)
         return error_set(w->e, "%%{%.*s}: patterns within patterns have no end",
                          (int)MIN(name.n, 60u), name.p);

@@ -3,6 +3,7 @@
 
 #include "agent/commands/logstash_hints.h"
 #include "agent/config/config_value.h"
+#include "outputs/elasticsearch/es_credentials.h"
 
 #include <stdlib.h>
 
@@ -229,22 +230,27 @@ static int add_setting(struct work *w, bool tls, const char *key, const char *va
     return rc;
 }
 
-/* A file's name. Of a list only one can be had. */
+#define SECTION "output.elasticsearch."
+
+static const char *const tls_keys[WORK_TLS_FILES] = {"ca_file", "cert_file", "key_file"};
+
+/* A file's name; settle_tls looks at what it is. Of a list only one can be had. */
 static int take_tls_file(struct work *w, const struct logstash_value *v, const char *key,
                          struct error *e)
 {
     bool list = v->kind == LOGSTASH_ARRAY;
     char *text;
-    int rc;
 
     if (list && (!v->first || v->first->next))
         return error_set(e, "barge takes one file, which may hold several certificates");
     text = work_text(list ? v->first : v, e);
     if (!text)
         return -1;
-    rc = add_setting(w, true, key, text, e);
     free(text);
-    return rc;
+    for (size_t i = 0; i < WORK_TLS_FILES; i++)
+        if (strcmp(key, tls_keys[i]) == 0)
+            w->tls_files[i] = v;
+    return 0;
 }
 
 static int take_verify(struct work *w, const struct logstash_value *v, const char *key,
@@ -430,6 +436,77 @@ static void take_credentials(struct work *w, const struct logstash_value *plugin
     free(name);
 }
 
+/* The files from first to last can be used: tls.ca_file alone, cert_file and key_file together. */
+static int check_tls(const struct work *w, char *const *paths, size_t first, size_t last,
+                     struct error *e)
+{
+    char *at[WORK_TLS_FILES] = {(char *)"", (char *)"", (char *)""};
+    struct elasticsearch_settings settings = {.password_file = (char *)"",
+                                              .api_key_file = (char *)""};
+    struct es_credentials read = {.password = {NULL, 0}};
+    int rc = 0;
+
+    for (size_t i = first; i <= last; i++) {
+        if (!paths[i])
+            return error_set(e, "ssl_certificate and ssl_key belong together");
+        if (strstr(paths[i], "${") || !logstash_source_is_of_host(w->source))
+            return 0;
+        at[i] = paths[i];
+    }
+    settings.tls.ca_file = at[0];
+    settings.tls.cert_file = at[1];
+    settings.tls.key_file = at[2];
+    rc = es_credentials_read(&read, &settings, NULL, e);
+    es_credentials_fini(&read);
+    return rc;
+}
+
+static void settle_files(struct work *w, char *const *paths, size_t first, size_t last)
+{
+    struct error e = {""};
+    int rc = check_tls(w, paths, first, last, &e);
+    const char *text =
+        strncmp(e.text, SECTION, strlen(SECTION)) ? e.text : e.text + strlen(SECTION);
+
+    for (size_t i = first; i <= last; i++) {
+        struct strbuf quoted = {0}, line = {0};
+
+        if (!paths[i])
+            continue;
+        plan_yaml_text(&quoted, paths[i]);
+        if (rc == 0) {
+            plan_add_pair(&w->plan.tls, tls_keys[i], quoted.p);
+        } else {
+            work_leave_out(w, PLACE, work_option_span(w->tls_files[i]),
+                           "elasticsearch: %s; then this line belongs below tls", text);
+            strbuf_printf(&line, "%s: %s", tls_keys[i], quoted.p);
+            plan_comment(&w->plan, PLACE, line.p);
+        }
+        strbuf_fini(&quoted);
+        strbuf_fini(&line);
+    }
+}
+
+/* Files that are not here yet are left out: what is written is to be a configuration that holds. */
+static void settle_tls(struct work *w)
+{
+    char *paths[WORK_TLS_FILES] = {NULL, NULL, NULL};
+    struct error e;
+
+    for (size_t i = 0; i < WORK_TLS_FILES; i++) {
+        const struct logstash_value *v = w->tls_files[i];
+
+        if (v)
+            paths[i] = work_text(v->kind == LOGSTASH_ARRAY ? v->first : v, &e);
+    }
+    if (paths[0])
+        settle_files(w, paths, 0, 0);
+    if (paths[1] || paths[2])
+        settle_files(w, paths, 1, 2);
+    for (size_t i = 0; i < WORK_TLS_FILES; i++)
+        free(paths[i]);
+}
+
 static void take_elasticsearch(struct work *w, const struct logstash_value *plugin)
 {
     work_repeated(w, PLACE, plugin, NULL);
@@ -438,6 +515,7 @@ static void take_elasticsearch(struct work *w, const struct logstash_value *plug
     take_credentials(w, plugin);
     for (const struct logstash_value *v = plugin->first; v; v = v->next)
         take_option(w, v);
+    settle_tls(w);
 }
 
 /* ---- file, stdout ---- */

@@ -144,7 +144,7 @@ static void read_folders(const struct work *w, const struct logstash_value *plug
         for (const struct logstash_value *x = list ? v->first : v; x; x = list ? x->next : NULL) {
             char *path = work_text(x, &e);
 
-            if ((!path || !*path || !logstash_source_is_file(w->source) ||
+            if ((!path || !*path || !logstash_source_is_of_host(w->source) ||
                  !look_around(p, path, glob_text ? glob_text : "*", place.file)) &&
                 !p->unread)
                 p->unread = base_strdup(path ? path : "");

@@ -18,7 +18,7 @@ struct logstash_patterns {
 
 /* Reads them. A path is looked for where it says, then in the folder of the file in which the
  * plugin stands and in the one above, by its whole and by its last name. Only regular files are
- * read, and none where the pipeline does not come from a file. Owned: logstash_patterns_fini. */
+ * read, and none where the pipeline was not read on this host. Owned: logstash_patterns_fini. */
 void logstash_patterns_read(const struct work *w, const struct logstash_value *plugin,
                             struct logstash_patterns *out);
 void logstash_patterns_fini(struct logstash_patterns *p);

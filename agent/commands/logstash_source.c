@@ -26,7 +26,7 @@ struct logstash_source {
     struct strbuf text;
     struct part *parts;
     size_t n;
-    bool is_file;
+    bool is_of_host;
     struct mark *marks; /* of every STEP-th byte of the text */
 };
 
@@ -193,7 +193,6 @@ static int read_path(struct logstash_source *s, const char *path, struct error *
 
     if (strcmp(path, "-") == 0)
         return read_all(s, path, STDIN_FILENO, e);
-    s->is_file = true;
     if (io_stat_at(AT_FDCWD, path, &st, 0) < 0)
         return strpbrk(path, "*?[{") ? read_pattern(s, path, e) : read_file(s, path, e);
     return S_ISDIR(st.st_mode) ? read_folder(s, path, e) : read_file(s, path, e);
@@ -203,6 +202,7 @@ struct logstash_source *logstash_source_read(char *const *paths, size_t n, struc
 {
     struct logstash_source *s = base_calloc(1, sizeof *s);
 
+    s->is_of_host = true;
     for (size_t i = 0; i < n; i++)
         if (read_path(s, paths[i], e) < 0) {
             logstash_source_free(s);
@@ -243,9 +243,9 @@ struct bytes logstash_source_bytes(const struct logstash_source *s)
     return strbuf_bytes(&s->text);
 }
 
-bool logstash_source_is_file(const struct logstash_source *s)
+bool logstash_source_is_of_host(const struct logstash_source *s)
 {
-    return s->is_file;
+    return s->is_of_host;
 }
 
 size_t logstash_source_files(const struct logstash_source *s)

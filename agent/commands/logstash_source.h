@@ -28,8 +28,9 @@ void logstash_source_free(struct logstash_source *s);
 
 struct bytes logstash_source_bytes(const struct logstash_source *s);
 
-/* Whether it was read from files, so that what stands beside them may be read, too. */
-bool logstash_source_is_file(const struct logstash_source *s);
+/* Whether it was read on this host (logstash_source_read), so that files that it names may be, too.
+ */
+bool logstash_source_is_of_host(const struct logstash_source *s);
 
 /* How many files there are. */
 size_t logstash_source_files(const struct logstash_source *s);

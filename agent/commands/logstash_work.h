@@ -10,7 +10,8 @@
 #include "agent/commands/logstash_source.h"
 #include "agent/commands/logstash_when.h"
 
-#define WORK_INPUTS 64 /* that are taken over; further ones are left out */
+#define WORK_TLS_FILES 3 /* of certificate authorities, own certificate, its key */
+#define WORK_INPUTS 64   /* that are taken over; further ones are left out */
 
 struct work_input {
     struct when_input when;
@@ -38,6 +39,7 @@ struct work {
     size_t n_messages;
     struct logstash_span *secrets; /* in the order of the source */
     size_t n_secrets;
+    const struct logstash_value *tls_files[WORK_TLS_FILES]; /* options, or NULL */
     const struct logstash_value *output; /* the one that is taken over, or NULL */
     unsigned output_rank;
     size_t asked, asked_bytes; /* by work_check */

@@ -176,10 +176,26 @@ def test_pattern_files_are_found_beside_the_configuration(tmp_path):
         assert (done.returncode, done.stderr) == (0, "") and f"(?<sku>[A-Z]-(?:{digits}))" in done.stdout, done.stdout
     (away / "ours").unlink()
     done = run(str(conf))
-    assert done.returncode == 1 and re.match(r"\S+/a.conf:2:10: grok: the pattern %{SKU} is not known$", done.stderr.splitlines()[0])
+    assert done.returncode == 1 and re.match(r"\S+/a.conf:2:10: grok: the pattern %{SKU} is not known;", done.stderr.splitlines()[0])
     (away / "more").unlink()
     done = run(str(conf))
     assert done.returncode == 1 and "patterns_dir: ./patterns cannot be read; put it beside the configuration" in done.stderr
+
+
+def test_certificates_that_are_not_here_are_left_out(tmp_path, certificates):
+    """What is written passes `barge check`, before the files that the pipeline names are on this host and after."""
+    good = {"cacert": certificates["IMPORT_CA"], "ssl_certificate": certificates["IMPORT_CERT"], "ssl_key": certificates["IMPORT_KEY"]}
+    text = tmp_path / "text.pem"
+    text.write_text("no certificate")
+    for changed, left_out in [({}, 0), ({"cacert": "/none/ca.pem"}, 1), ({"cacert": text}, 1), ({"ssl_key": text}, 2), ({"ssl_key": None}, 1)]:
+        options = " ".join(f'{k} => "{v}"' for k, v in {**good, **changed}.items() if v)
+        done = run("-", stdin=f'input {{ gelf {{ }} }} filter {{ json {{ source => "message" }} }} output {{ elasticsearch {{ hosts => "https://a" index => "i" {options} }} }}')
+        assert (done.returncode, len(done.stderr.splitlines())) == (min(left_out, 1), left_out), done.stderr
+        path = tmp_path / "barge.yaml"
+        path.write_text(done.stdout)
+        checked = program.run("check", "-c", path)
+        assert (checked.returncode, checked.stderr) == (0, "")
+        assert len(re.findall(r"^      (?:ca|cert|key)_file: ", done.stdout, re.M)) == len([v for v in {**good, **changed}.values() if v]) - left_out
 
 
 # What is in many pipelines and has no place in barge: a word of what to do instead.

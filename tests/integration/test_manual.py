@@ -109,6 +109,68 @@ def test_every_setting_is_described(tmp_path):
         assert re.search(rf"^[ #]*{name.rsplit('.', 1)[-1]}:", delivered, re.M), name
 
 
+# What stands beside a setting in MIGRATING.md without being one: the status pages' paths, words of documents, patterns and commands.
+NO_SETTINGS = {"/metrics", "/status", "/health", "/ready", "https://HOST:PORT/PATH", "barge setup --kibana URL", "@timestamp", "_id", "*", "kubernetes.*",
+               "container.*", "host.name", "log.file.path", "barge.parser", "keys_under_root", "parse_failed", "gelf", "^(?!…)", "negate => false", "beginning", "regex",
+               r"printf %s ID:KEY \| base64 -w0", r"\h", "(?m)", "(?s)", "[0-9a-fA-F]", "TZ=Europe/Oslo"}
+
+
+# Settings that are lists of items, and what an item must have.
+LISTS = {"parsers": "container: a", "inputs.files": "paths: [/a]", "redact.rules": "field: a"}
+
+
+def migrating():
+    """What the right columns of the tables of settings name, by section: (section, name, value or None)."""
+    with open(os.path.join(TOP, "conf/MIGRATING.md"), encoding="utf-8") as f:
+        page = f.read()
+    for section in re.split(r"^#+ ", page, flags=re.M):
+        for row in re.findall(r"^\|(.*)\|$", section, re.M):
+            cells = re.split(r"(?<!\\)\|", row)
+            if len(cells) != 2 or "---" in row:
+                continue  # the table of a document has three columns
+            for word in re.findall(r"`([^`]+)`", cells[1]):
+                if word not in NO_SETTINGS:
+                    name, colon, value = word.partition(": ")
+                    yield section.splitlines()[0], name, value if colon else None
+
+
+def a_configuration(path, value):
+    """The setting as YAML, in the list that it belongs to or by its sections."""
+    if "[]." in path:
+        listed, key = path.split("[].")
+        rest = LISTS[listed]
+        pattern = ", pattern: '(?<a>b)'" if (key, value) == ("parser", "regex") else ""
+        path, value = listed, f"[{{{rest}, {key}: {value}{pattern}}}]"
+    names = path.split(".")
+    return "".join("  " * i + name + ":\n" for i, name in enumerate(names[:-1])) + "  " * (len(names) - 1) + f"{names[-1]}: {value}\n"
+
+
+def listed_settings():
+    """All settings of the manual page; the keys of a list's items as LIST[].KEY."""
+    with open(os.path.join(os.path.dirname(BARGE), "man/man5/barge.yaml.5"), encoding="utf-8") as f:
+        names = re.findall(r"^\.It Va (\S+)$", f.read(), re.M)
+    current = None
+    for name in names:
+        if name in LISTS or "." in name:
+            current = name if name in LISTS else None
+        yield f"{current}[].{name}" if current not in (None, name) else name
+
+
+def test_every_setting_that_the_page_for_newcomers_names_is_one(tmp_path):
+    listed = list(listed_settings())
+    sections = {name.rsplit(".", n)[0] for name in listed for n in range(1, name.count(".") + 1)}
+    found, path = {}, tmp_path / "barge.yaml"
+    for section, name, value in migrating():
+        meant = [s for s in listed if s == name or s.endswith(("." + name, "]." + name))]
+        assert meant or name in sections or (name.startswith("enrich.fields.") and value is None), (section, name)
+        found.setdefault(section, set()).add(name)
+        if value is not None:
+            path.write_text(a_configuration(meant[0], value))
+            done = subprocess.run([BARGE, "check", "-c", str(path)], capture_output=True, text=True, check=False)
+            assert (done.returncode, done.stderr) == (0, ""), (section, name, value)
+    assert [len(names) > 10 for names in found.values()] == [True] * 3, found  # Logstash, Fluent Bit, Filebeat
+
+
 def test_one_version_everywhere():
     version = said("version").split()[1]
     for path, pattern in (("debian/changelog", r"\Abarge \((\S+)\) "), ("kubernetes/chart/Chart.yaml", r"^(?:version|appVersion): (\S+)$"),

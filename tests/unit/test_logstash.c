@@ -361,6 +361,18 @@ static const struct {
     {"^a{,2}b$", "aaab", NULL},
     {"^a{1,2}b$", "b", NULL},
     {"^a{,x}$", "a{,x}", ""},
+    {"^%{SYSLOG5424LINE}$", "<34>1 2018-11-23T09:00:00.003Z srv-04 su - ID47 [a@1 b=\"c\"] failed",
+     "syslog5424_app=su"},
+    {"^%{SYSLOG5424LINE}$", "<34>1 2018-11-23T09:00:00Z srv-04 su - ID47 - failed",
+     "syslog5424_msg=failed"},
+    {"^%{CRONLOG}$", "Nov 23 09:00:00 srv-04 CRON[77]: (root) CMD (run-parts /etc)",
+     "message=run-parts /etc"},
+    {"^%{JAVASTACKTRACEPART}$", "\tat com.shop.Orders.take(Orders.java:17)", "line=17"},
+    {"^%{RUBY_LOGGER}$", "I, [2018-11-23T09:00:00.123456 #77]  INFO -- shop: up", "message=up"},
+    {"^%{REDISLOG}", "[77] 23 Nov 09:00:00.123 * up", "pid=77"},
+    {"^%{HTTPDERROR_DATE:a}$", "Fri Nov 23 09:00:00 2018", "a=Fri Nov 23 09:00:00 2018"},
+    {"^%{POSTGRESQL}$", "23-11-2018 09:00:00 UTC ola db 77", "pid=77"},
+    {"^%{ISO8601_HOUR:a}", "09:00", "a=09"},
     {"^%{TWICE:a}$", "new", "a=new"}, /* the last of a name counts */
 };
 
