@@ -14,8 +14,9 @@
 #include <time.h>
 
 #define TIMEOUT_MS 10000u /* of one request */
-/* What the first records wait for an answer to "is the template there?" at most. */
-#define HOLD_MS 3000u
+/* What the first records wait for an answer to "is the template there?" at most: several requests,
+ * of a node that may have just started and takes seconds for its first ones. */
+#define HOLD_MS 30000u
 /* How long an attempt that found nobody speaks for what is to be sent. */
 #define ALLOWED_MS 200u
 #define RETRY_MS 1000u

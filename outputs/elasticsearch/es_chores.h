@@ -1,8 +1,8 @@
 /*
  * es_chores: what the agent does in a node beside delivering: puts the index template in place at
  * start, and indexes its own figures once a minute when it is asked to. A thread of its own, which
- * ends when there is nothing left to do; nothing here holds up the delivery for more than seconds,
- * and nothing here can fail it.
+ * ends when there is nothing left to do; nothing here holds up the delivery for more than half
+ * a minute, and nothing here can fail it.
  */
 #ifndef BARGE_ES_CHORES_H
 #define BARGE_ES_CHORES_H

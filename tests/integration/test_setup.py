@@ -4,6 +4,7 @@ import copy
 import datetime
 import json
 import os
+import time
 
 import pytest
 
@@ -296,6 +297,26 @@ def test_the_template_is_there_before_the_first_document(lab, node):
     assert len(node.changes) == changes
 
 
+def test_the_first_document_waits_for_a_slow_answer(lab, node):
+    """A node that has just started, and takes seconds to say what it is."""
+    elastic, docker = node.elastic, lab.docker()
+    seen = []
+    elastic.on_request = lambda request: seen.append(NAME in node.templates)
+    asked = []
+
+    def slowly(request):
+        if not asked:
+            asked.append(time.monotonic())
+            wait_until(lambda: seen or time.monotonic() > asked[0] + 4, 10)
+
+    node.refuse = slowly
+    docker.container("app-1").write(b"one\n")
+    barge = agent(lab, elastic, docker)
+    elastic.wait_for(1, 20)
+    barge.wait_drained()
+    assert seen and all(seen)
+
+
 def test_a_node_that_comes_later(lab, node):
     """Refused connections at first; when it is back the template comes before the first document."""
     elastic, docker = node.elastic, lab.docker()
@@ -324,10 +345,10 @@ def test_an_agent_that_may_not_warns_once_and_delivers(lab, node):
 def test_setting_up_that_hangs_holds_nothing_up(lab, node):
     elastic, docker = node.elastic, lab.docker()
     hold = []
-    node.refuse = lambda request: wait_until(lambda: elastic.store or hold, 30) and None
+    node.refuse = lambda request: wait_until(lambda: elastic.store or hold, 60) and None
     docker.container("app-1").write(b"one\n")
     barge = agent(lab, elastic, docker)
-    elastic.wait_for(1, 15)
+    elastic.wait_for(1, 30)
     barge.wait_drained()
     hold.append(True)
 
