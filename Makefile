@@ -31,6 +31,7 @@ DEB_NODES := maven default-jdk-headless unzip python3 python3-pytest python3-pyt
 DEB_DOCKER := docker.io busybox-static python3 python3-pytest python3-yaml
 DEB_CONTAINERD := docker.io busybox-static python3 python3-pytest python3-grpcio
 DEB_HOSTS := $(DEB_DOCKER) python3-pytest-xdist mmdebstrap
+DEB_COMPOSE := $(DEB_HOSTS) maven default-jdk-headless curl
 DEB_KUBERNETES := python3 python3-pip python3-pytest python3-yaml
 DEB_PACKAGE := debhelper dpkg-dev lintian
 
@@ -84,7 +85,7 @@ define install
     $$sudo apt-get -qq update && DEBIAN_FRONTEND=noninteractive $$sudo apt-get -qq install -y --no-install-recommends $$missing >/dev/null; fi
 endef
 
-.PHONY: deps deps-test deps-servers deps-lint deps-fuzz deps-bench deps-nodes deps-docker deps-containerd deps-hosts deps-kubernetes deps-deb
+.PHONY: deps deps-test deps-servers deps-lint deps-fuzz deps-bench deps-nodes deps-docker deps-containerd deps-hosts deps-compose deps-kubernetes deps-deb
 deps: ## install what building needs (Debian packages)
 	$(call install,$(DEB_BUILD))
 deps-test: ## … and what the tests need
@@ -105,6 +106,8 @@ deps-containerd:
 	$(call install,$(DEB_BUILD) $(DEB_CONTAINERD))
 deps-hosts:
 	$(call install,$(DEB_BUILD) $(DEB_HOSTS) $(DEB_PACKAGE))
+deps-compose:
+	$(call install,$(DEB_BUILD) $(DEB_COMPOSE))
 deps-kubernetes:
 	$(call install,$(DEB_BUILD) $(DEB_KUBERNETES))
 deps-deb:
@@ -229,6 +232,11 @@ test-hosts: deps-hosts ## container image, systemd's units and Debian package, e
 	@DEB_BUILD_OPTIONS=noopt $(MAKE) --no-print-directory -j2 deb $(DEBIAN_TAR)
 	BARGE_DEBIAN=$(abspath $(DEBIAN_TAR)) BARGE_DEB="$$(ls $(abspath $(BUILD))/deb/barge_*.deb)" $(PYTEST) -n $(if $(filter 0,$(JOBS)),0,2) \
 	    --dist loadgroup tests/real/test_image.py tests/real/test_systemd.py tests/real/test_package.py
+
+.PHONY: test-compose
+test-compose: deps-compose ## the whole house of conf/docker/compose.yaml, by a real compose (COMPOSE=… names Docker's plugin; many minutes)
+	@$(MAKE) --no-print-directory all $(DEBIAN_TAR)
+	BARGE_DEBIAN=$(abspath $(DEBIAN_TAR)) $(PYTEST) tests/real/test_house.py
 
 .PHONY: soak
 soak: deps-test ## random kills and power cuts by the thousand, SEED=1 (about 20 minutes; goes on where it was interrupted)

@@ -3,6 +3,8 @@
 import datetime
 import json
 import os
+import signal
+import sys
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -34,5 +36,7 @@ class Service(BaseHTTPRequestHandler):
         pass
 
 
+# The first process of a container is ended by SIGTERM only if it says so.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 log("info", "listening")
 ThreadingHTTPServer(("", int(os.environ.get("PORT", "8080"))), Service).serve_forever()

@@ -1,4 +1,4 @@
-"""A live Docker engine of its own: started by a test, stopped by it. No network of its own, no registry."""
+"""A live Docker engine of its own: started by a test, stopped by it. No registry; no network of its own, but where it is set apart."""
 
 import json
 import os
@@ -13,6 +13,9 @@ DOCKER = "/usr/bin/docker" if os.path.exists("/usr/bin/docker") else "docker"
 DOCKERD = shutil.which("dockerd", path="/usr/sbin:/usr/bin:/sbin:/bin")
 BUSYBOX = "/bin/busybox"
 IMAGE = "barge-test:1"
+USUAL_ROOT = "/var/lib/docker"
+# In a network and mounts of its own: what it does to firewall, routes and mounts ends with it, and its data lie where every engine's do.
+APART = f'ip link set lo up && mount --bind "$1" {USUAL_ROOT} && shift && exec "$@"'
 
 
 class Unavailable(Exception):
@@ -63,10 +66,10 @@ class Engine:
             self.close()
             raise
 
-    def _start(self):
-        with open(self.log_path, "wb") as log:
+    def _start(self, before=(DOCKERD, "--iptables=false", "--bridge=none"), root=None):
+        with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [DOCKERD, "--iptables=false", "--ip6tables=false", "--bridge=none", "--storage-driver=overlay2", "--data-root", self.root,
+                [*before, "--ip6tables=false", "--storage-driver=overlay2", "--data-root", root or self.root,
                  "--exec-root", os.path.join(self.home, "exec"), "--pidfile", os.path.join(self.home, "pid"), "-H", "unix://" + self.socket],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
         try:
@@ -75,6 +78,16 @@ class Engine:
             raise Unavailable(f"dockerd does not become ready: {self._last_words()}") from e
         if self.process.poll() is not None:
             raise Unavailable(f"dockerd ends with {self.process.returncode}: {self._last_words()}")
+
+    def set_apart(self):
+        """The same engine, ended and started in a network of its own (inside() gets there), where it makes bridges and publishes ports."""
+        end(self.process)
+        os.makedirs(USUAL_ROOT, exist_ok=True)
+        self._start(("unshare", "--net", "--mount", "sh", "-c", APART, "sh", self.root, DOCKERD), USUAL_ROOT)
+
+    def inside(self, *command, **options):
+        """A command in the network of an engine that was set apart; the finished process."""
+        return subprocess.run(["nsenter", "-t", str(self.process.pid), "-n", *command], capture_output=True, text=True, check=False, **options)
 
     def _last_words(self):
         with open(self.log_path, encoding="utf-8", errors="replace") as f:
