@@ -4,6 +4,7 @@
  */
 #include "agent/commands/run.h"
 
+#include "agent/base/clock.h"
 #include "agent/base/folder.h"
 #include "agent/base/log.h"
 #include "agent/base/metrics.h"
@@ -76,6 +77,7 @@ struct agent {
     _Atomic(const char *) stop_signal; /* the name of the one that asks for it */
     _Atomic bool reload_wanted;
     bool stopping;
+    uint64_t stop_due_ms; /* until when a stop may take, once stopping */
 };
 
 /* ---- what the buffer tells, from its own thread ---- */
@@ -255,32 +257,74 @@ static void on_stop_signal(void *arg, const char *name)
     loop_wake(a->loop);
 }
 
-/* false when the agent is to stop. */
-static bool heed_signals(struct agent *a)
+/* The service manager is told how long a stop may take: handing over, and the disk after it. */
+static void tell_stopping(const struct agent *a)
+{
+    char state[80];
+
+    snprintf(state, sizeof state, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%llu",
+             (unsigned long long)(a->config->shutdown_timeout_ms + STOP_EXTRA_MS) * 1000);
+    notify_state(state);
+}
+
+static void heed_signals(struct agent *a)
 {
     const char *name = atomic_load(&a->stop_signal);
 
     if (name && !a->stopping) {
         log_info("stopping", LOG_STR("signal", name));
         a->stopping = true;
-        loop_stop(a->loop);
+        a->stop_due_ms = clock_mono_ms() + a->config->shutdown_timeout_ms;
+        tell_stopping(a);
     }
     if (!a->stopping && atomic_exchange(&a->reload_wanted, false))
         reload(a);
-    return !a->stopping;
+}
+
+static bool owes_reading(const struct agent *a)
+{
+    for (size_t i = 0; i < a->n_tails; i++)
+        if (tail_turns_owe(a->tails[i]))
+            return true;
+    return false;
+}
+
+/* How long a stop may go on, from now. */
+static uint64_t stop_left_ms(const struct agent *a)
+{
+    uint64_t now_ms = clock_mono_ms();
+
+    if (!a->stopping)
+        return a->config->shutdown_timeout_ms;
+    return a->stop_due_ms - MIN(a->stop_due_ms, now_ms);
 }
 
 /* ---- turns ---- */
+
+/* Whoever asks us to stop may just have removed containers with their logs, as `docker compose
+ * down` does: what only we have open is read before. For what happened until the signal came a
+ * whole round has to be over. Returns whether there is more to read at once. */
+static bool go_on_stopping(struct agent *a, bool was_stopping, bool more)
+{
+    if (!was_stopping)
+        return true;
+    if (!owes_reading(a) || stop_left_ms(a) == 0) {
+        loop_stop(a->loop);
+        return false;
+    }
+    if (!more && !loop_timer_armed(a->upkeep))
+        loop_timer_set(a->upkeep, UPKEEP_MS);
+    return more;
+}
 
 /* The end of each round of the loop: files get their share, then everything that this round brought
  * is committed at once. */
 static bool turn(void *arg)
 {
     struct agent *a = arg;
-    bool more = false;
+    bool was_stopping = a->stopping, more = false;
 
-    if (!heed_signals(a))
-        return false;
+    heed_signals(a);
     if (atomic_exchange(&a->room, false))
         tell_room(a);
     for (size_t i = 0; i < a->n_tails; i++)
@@ -300,7 +344,7 @@ static bool turn(void *arg)
          metric_get(M_FILES_AT_RISK) || metric_get(M_FILES_HELD) || metric_get(M_PODS_AT_RISK) ||
          metric_get(M_PODS_HELD)))
         loop_timer_set(a->upkeep, UPKEEP_MS);
-    return more;
+    return a->stopping ? go_on_stopping(a, was_stopping, more) : more;
 }
 
 /* ---- status ---- */
@@ -624,7 +668,7 @@ static void stop(struct agent *a)
         buffer_commit(a->buffer);
     output = set_output(a, NULL);
     if (output)
-        a->output_ops->stop(output, a->config->shutdown_timeout_ms);
+        a->output_ops->stop(output, stop_left_ms(a));
     status_stop(a->status);
     if (a->status_fd >= 0)
         close(a->status_fd);
@@ -651,16 +695,6 @@ static void tell_running(const struct agent *a)
     strbuf_fini(&destination);
     startup_pages_release();
     notify_state("READY=1");
-}
-
-/* The service manager is told how long a stop may take: handing over, and the disk after it. */
-static void tell_stopping(const struct agent *a)
-{
-    char state[80];
-
-    snprintf(state, sizeof state, "STOPPING=1\nEXTEND_TIMEOUT_USEC=%llu",
-             (unsigned long long)(a->config->shutdown_timeout_ms + STOP_EXTRA_MS) * 1000);
-    notify_state(state);
 }
 
 int command_run(const char *config_path)
@@ -692,7 +726,6 @@ int command_run(const char *config_path)
         atomic_store(&a.running, true);
         tell_running(&a);
         loop_run(a.loop);
-        tell_stopping(&a);
     }
     stop(&a);
     config_free(a.config);

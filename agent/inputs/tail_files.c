@@ -360,10 +360,10 @@ void tail_files_committed(struct tail_shared *s)
     metric_set(s->kind->metrics.at_risk, at_risk);
 }
 
-void tail_files_limit_held(struct tail_shared *s)
+uint64_t tail_files_held(struct tail_shared *s)
 {
-    uint64_t held = 0, most = s->max_held_bytes;
     struct tail_inode now;
+    uint64_t held = 0;
 
     for (struct tail_file *f = s->removed; f; f = f->next_removed) {
         if (f->complete || tail_inode_get(f->fd, NULL, &now) < 0)
@@ -371,6 +371,13 @@ void tail_files_limit_held(struct tail_shared *s)
         f->size = f->compressed ? f->size : now.size;
         held += tail_file_unread(f);
     }
+    return held;
+}
+
+void tail_files_limit_held(struct tail_shared *s)
+{
+    uint64_t held = tail_files_held(s), most = s->max_held_bytes;
+
     for (struct tail_file *f = s->removed; f && held > most; f = f->next_removed) {
         uint64_t unread = tail_file_unread(f);
 

@@ -52,6 +52,8 @@ void tail_files_forget_removed(struct tail_file *f);
 /* Of all containers: after a commit, or when the durable mark moved: sees which removed files may
  * be closed. */
 void tail_files_committed(struct tail_shared *s);
+/* Unread bytes of files that are under no name any more. */
+uint64_t tail_files_held(struct tail_shared *s);
 /* Lets the oldest removed files go while more than settings->max_held_bytes of them are unread. */
 void tail_files_limit_held(struct tail_shared *s);
 

@@ -192,3 +192,8 @@ void tail_turns_committed(struct tail_turns *t)
     t->shared.now_ms = clock_mono_ms();
     tail_files_committed(&t->shared);
 }
+
+bool tail_turns_owe(struct tail_turns *t)
+{
+    return tail_files_held(&t->shared) != 0;
+}

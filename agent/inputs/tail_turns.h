@@ -52,6 +52,9 @@ void tail_turns_room(struct tail_turns *t);
 /* After each successful commit, and whenever the durable mark moved: files that were removed and
  * read may be closed. */
 void tail_turns_committed(struct tail_turns *t);
+/* Whether there is something to read that nobody can read after us: in files that are under no name
+ * any more. As far as the events say that have been taken. */
+bool tail_turns_owe(struct tail_turns *t);
 /* Something happened outside a turn (arg: the struct tail_turns): it may wait for the clock. */
 void tail_turns_changed(void *arg);
 

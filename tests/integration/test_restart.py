@@ -1,6 +1,7 @@
 """Exactly once over restarts, gentle and sudden."""
 
 import random
+import signal
 
 import pytest
 
@@ -100,6 +101,27 @@ def test_nothing_is_read_again_after_a_clean_end(lab):
     elastic.wait_for(501)
     ledger = barge.wait_drained()
     assert ledger["read"] == 501 and ledger["duplicate"] == 0
+
+
+@pytest.mark.parametrize("lines", [3, 6000], ids=["a few lines", "more than a turn"])
+def test_a_stop_reads_what_goes_with_it(lab, lines):
+    """`docker compose down`: containers are removed, their logs with them, and then barge is told to stop."""
+    elastic, docker = lab.elastic(), lab.docker()
+    container, other = docker.container("app-1", max_size=50_000_000), docker.container("other-1", max_size=50_000_000)
+    barge = lab.barge(lab.config(elastic, docker))
+    container.write(line("app-1", 0))
+    elastic.wait_for(1)
+    barge.terminate(signal.SIGSTOP)
+    container.write(b"".join(line("app-1", i) for i in range(1, lines)))
+    other.write(b"".join(line("other-1", i) for i in range(lines)))
+    container.remove()
+    barge.terminate()
+    barge.terminate(signal.SIGCONT)
+    assert barge.wait() == 0
+    barge.start()  # the other one is still there
+    elastic.wait_for(2 * lines, 30)
+    barge.wait_drained()
+    check_exactly_once(elastic.documents(), {"app-1": lines, "other-1": lines})
 
 
 def test_two_agents_do_not_share_a_folder(lab):
