@@ -66,7 +66,7 @@ class House:
 
     def _make_image(self):
         self._built(subprocess.run(
-            ["make", "-s", "image", f"DOCKER={real_engine.DOCKER} -H unix://{self.engine.socket}", "IMAGE_ARGS=--network=host --build-arg OPT=-O1"],
+            ["make", "-s", "image", f"DOCKER={real_engine.DOCKER} -H unix://{self.engine.socket}", "IMAGE_ARGS=--network=host --build-arg OPT=-O0"],
             cwd=TOP, capture_output=True, text=True, check=False,
             env={**os.environ, "DOCKER_BUILDKIT": "0", "DOCKER_CONFIG": self.engine.home, "MAKEFLAGS": ""}))
 

@@ -1,6 +1,7 @@
 # For docker.elastic.co/elasticsearch/elasticsearch: the node of ../nodes.py under Debian's Java, laid out as the official image is.
 FROM debian:bookworm-slim
-RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends openjdk-17-jre-headless unzip \
+# Java's package wants the folder of its manual, which a slim Debian has not.
+RUN mkdir -p /usr/share/man/man1 && apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends openjdk-17-jre-headless unzip \
     && rm -rf /var/lib/apt/lists/*
 COPY *.zip /tmp/node.zip
 COPY elasticsearch-entrypoint.sh /usr/local/bin/docker-entrypoint.sh
