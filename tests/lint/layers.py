@@ -1,4 +1,4 @@
-"""No include goes up, and no two files include each other: layers.py FILE...
+"""No include goes up, no two files include each other, and agent/DESIGN.md lists what there is: layers.py FILE...
 
 The layers are those of agent/DESIGN.md; a folder may include itself and what stands above it in this table.
 """
@@ -56,8 +56,33 @@ def cycle_in(graph):
     return None
 
 
+def listing():
+    """{folder: (names that DESIGN.md's list of source files begins a line with, all names in it)}"""
+    with open("agent/DESIGN.md", encoding="utf-8") as f:
+        text = f.read().partition("\n## Source files\n")[2]
+    found = {}
+    for folder, rows in re.findall(r"^`([a-z/]+)/`\n\n((?:\* .*\n)+)", text, re.M):
+        begun = re.findall(r"`(\w+)`", " ".join(re.findall(r"^\* (`\w+`(?:, `\w+`)*):", rows, re.M)))
+        found[folder] = (set(begun), set(re.findall(r"`(\w+)`", rows)))
+    return found
+
+
+def unlisted(paths):
+    """What DESIGN.md and the tree do not agree on."""
+    there = {p.rpartition(".")[0] for p in paths}
+    described = listing()
+    for folder, (begun, _) in described.items():
+        for name in sorted(begun):
+            if f"{folder}/{name}" not in there:
+                yield f"agent/DESIGN.md: {folder}/ has no {name}"
+    for path in paths:
+        folder, _, name = path.rpartition("/")
+        if path.endswith(".h") and name[:-2] not in described.get(folder, ((), ()))[1]:
+            yield f"{path}: is not in agent/DESIGN.md's list of source files"
+
+
 def main(paths):
-    wrong = []
+    wrong = list(unlisted(paths))
     graph = {}
     for path in paths:
         here = folder_of(path)
