@@ -18,6 +18,7 @@ void tail_log_init(struct tail_log *log, struct tail_shared *s)
     log->shared = s;
     log->followed = true;
     log->finished_ns = INT64_MIN;
+    log->grown_ms = s->now_ms;
     log->frame.arg = log;
     log->frame.work = log->frame.plain || log->frame.cri ? NULL : s->work;
     s->attention = s->changed = true;

@@ -81,11 +81,12 @@ struct tail_log {
     bool first_seen;    /* `start` applies to the files that the first scan finds */
     bool has_own_entry; /* a position that says no more than that it has been seen */
     bool is_ready, wants_visit, wants_scan;
-    bool rewound; /* framing was set back to save memory; what was framed is to be read again */
-    bool uses_gz; /* compressed files were seen, or are to be expected */
-    bool stopped; /* nobody is writing to it */
-    bool over;    /* nobody ever will again: what waits is complete when all was read */
-    bool silent;  /* the clock wants to end what is pending, once all was read */
+    bool rewound;   /* framing was set back to save memory; what was framed is to be read again */
+    bool rereading; /* … and that has begun */
+    bool uses_gz;   /* compressed files were seen, or are to be expected */
+    bool stopped;   /* nobody is writing to it */
+    bool over;      /* nobody ever will again: what waits is complete when all was read */
+    bool silent;    /* the clock wants to end what is pending, once all was read */
     /* by_content: */
     bool same_boot;     /* the machine has not been started again since positions were stored */
     bool drawn;         /* some file's source is: its records must be on disk first */
@@ -96,6 +97,7 @@ struct tail_log {
     uint64_t hold_until_ms;   /* reading waits until then; 0 when it does not */
     uint64_t retry_ms;        /* 0, or when to look again */
     uint64_t active_ms;       /* the last time something was read */
+    uint64_t grown_ms;        /* … that had not been read before */
     uint64_t scan;            /* number of the last one */
     int64_t created_unseen;   /* live files that were announced minus those that were found */
     int64_t watched_since_ns; /* by the wall clock: from then on files are announced */

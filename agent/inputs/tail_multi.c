@@ -356,6 +356,14 @@ unsigned tail_multi_silent(struct tail_multi *m, uint64_t now_ms, uint64_t quiet
     return silent;
 }
 
+void tail_multi_silent_since(struct tail_multi *m, uint64_t since_ms)
+{
+    for (size_t i = 0; i < DOCKER_STREAMS; i++) {
+        m->streams[i].seen = m->streams[i].grown;
+        m->streams[i].since_ms = since_ms;
+    }
+}
+
 unsigned tail_multi_pending(const struct tail_multi *m)
 {
     unsigned pending = 0;

@@ -61,6 +61,8 @@ const struct docker_framed *tail_multi_first_in(const struct tail_multi *m, uint
 /* Which streams (bits) have a pending record that has not grown for quiet_ms. By the caller's
  * monotonic clock; to be asked after each reading. */
 unsigned tail_multi_silent(struct tail_multi *m, uint64_t now_ms, uint64_t quiet_ms);
+/* What is pending has not grown since then: its lines were read before. */
+void tail_multi_silent_since(struct tail_multi *m, uint64_t since_ms);
 /* Which streams have a pending record, and which one that began in this file. */
 unsigned tail_multi_pending(const struct tail_multi *m);
 unsigned tail_multi_pending_in(const struct tail_multi *m, uint64_t source);

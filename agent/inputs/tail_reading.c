@@ -116,7 +116,7 @@ static enum tail_turn read_file(struct tail_log *log, struct tail_file *f, bool 
 {
     struct tail_shared *s = log->shared;
     size_t before = *n;
-    uint64_t size = f->size;
+    uint64_t size = f->size, known;
     enum tail_read got;
 
     if (f->fd < 0) {
@@ -141,7 +141,10 @@ static enum tail_turn read_file(struct tail_log *log, struct tail_file *f, bool 
     }
     if (s->kind->by_content)
         note_written(log, f);
+    known = MAX(f->at.offset, f->at.replay_to);
     got = tail_file_read(f, &log->frame, final, s->scratch, n);
+    if (f->at.offset > known)
+        log->grown_ms = s->now_ms;
     if (UNLIKELY(f->head_n) && f->head_n < TAIL_HEAD_BYTES)
         tail_identity_grow(f);
     if (f->size != size)
@@ -223,7 +226,8 @@ static bool is_better(const struct tail_log *a, const struct tail_log *b)
                        : a->active_ms < b->active_ms;
 }
 
-/* Forgets the unfinished lines of log: they are read again when there is more of them. */
+/* Forgets the unfinished lines of log: they are read again when there is more of them, or to end
+ * events that are silent. */
 static void set_back(struct tail_log *log)
 {
     unsigned older = 0;
@@ -288,6 +292,7 @@ static void wake_rewound(struct tail_log *log)
     for (struct tail_file *f = log->files; f; f = f->next)
         f->dirty |= f->at.offset < f->at.replay_to;
     log->rewound = false;
+    log->rereading = true;
 }
 
 /* ---- turns ---- */
@@ -320,6 +325,10 @@ static bool end_events(struct tail_log *log)
     struct tail_multi *m = log->frame.multi;
     unsigned ended = 0;
 
+    /* More events than memory is for could else be read again for ever, silent for a moment. */
+    if (log->rereading)
+        tail_multi_silent_since(m, log->grown_ms);
+    log->rereading = false;
     if (log->silent)
         ended = tail_multi_silent(m, log->shared->now_ms, TAIL_SILENCE_MS);
     log->silent = false;

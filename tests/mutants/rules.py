@@ -221,6 +221,8 @@ RULES = [
     ("… beyond it a text file's ends", READING, "    if (log->frame.plain)\n        gone = cut_off(log);", "    if (false)\n        gone = cut_off(log);",
      ("files_input",)),
     ("… and is handed on when there is room", READING, "        tail_log_set_ready(log); /* nothing else", "        (void)0; /* nothing else", ("files_input",)),
+    ("what is read again is as silent as it was", READING, "    if (log->rereading)\n", "    if (false)\n",
+     ("docker_input:test_silent_events_of_many_containers",)),
     # ---- names of indices ----
     ("a name that may be another when it is read again is on disk first", "agent/pipeline/intake.c", "if (when < now - in->window_ns / 2)",
      "if (when < now - in->window_ns)", ("intake",)),

@@ -1097,6 +1097,50 @@ static void test_unfinished_lines_of_many_containers(void **state)
     free(line);
 }
 
+/* Time passes while nothing is read. */
+static bool silent_events_are_out(void)
+{
+    if (!stage_turns->shared.ready)
+        stage_skew_ms += 10;
+    return stage_has_records();
+}
+
+/* More events than may lie in memory, and all of them are silent: what is read again is as silent
+ * as it was. */
+static void test_silent_events_of_many_containers(void **state)
+{
+    enum { CONTAINERS = 11, PIECES = 500 };
+    char *text = base_alloc(16385), *line = base_alloc(17000), id[65];
+    struct parser_rule *none[] = {NULL};
+    struct error e;
+
+    (void)state;
+    stage_formats = formats_create(none, &e);
+    assert_non_null(stage_formats);
+    memset(text, 'a', 16384);
+    text[16384] = '\0';
+    for (int c = 0; c < CONTAINERS; c++) {
+        snprintf(id, sizeof id, "%.62s%02d", stage_id, c);
+        play_folder(id);
+        play_config(id, "long", true, "\"barge.parser\":\"multiline\"");
+        play_host_config(id, "json-file", false);
+        for (int i = 0; i < PIECES; i++)
+            play_append(id, "", line, engine_line(line, text, "stdout", 5));
+        play_append(id, "", line, engine_line(line, "end\\n", "stdout", 5));
+    }
+    stage_clock_stands = true;
+    stage_start();
+    stage_want = CONTAINERS;
+    stage_run(silent_events_are_out);
+    assert_true(stage_skew_ms < 5000);
+    for (int c = 0; c < CONTAINERS; c++) {
+        assert_int_equal(stage.records[c].n, PIECES * 16384 + 3);
+        assert_true(stage.records[c].flags & BUFFER_DURABLE_FIRST);
+    }
+    free(text);
+    free(line);
+}
+
 /* Fewer descriptors than files: they take turns, and all is read. */
 static void test_descriptors_are_short(void **state)
 {
@@ -1441,6 +1485,7 @@ int main(void)
         CASE(test_start_at_the_end),
         CASE(test_start_some_time_ago),
         CASE(test_unfinished_lines_of_many_containers),
+        CASE(test_silent_events_of_many_containers),
         cmocka_unit_test(test_random_restarts),
         cmocka_unit_test(test_random_removals),
         CASE(test_descriptors_are_short),
