@@ -391,77 +391,119 @@ static struct bytes assemble(struct gelf_chunks *c, const struct set *s)
     return bytes_of(c->whole.p, n);
 }
 
+/* A datagram's chunk. */
+struct chunk {
+    const char *id; /* of its message: 8 bytes */
+    uint8_t index, count;
+    struct bytes data;
+    uint32_t blocks; /* that data takes */
+};
+
+static bool read_chunk(struct bytes datagram, struct chunk *to)
+{
+    if (datagram.n < GELF_CHUNK_HEADER)
+        return false;
+    to->id = datagram.p + 2;
+    to->index = (uint8_t)datagram.p[10];
+    to->count = (uint8_t)datagram.p[11];
+    to->data = bytes_of(datagram.p + GELF_CHUNK_HEADER, datagram.n - GELF_CHUNK_HEADER);
+    to->blocks = blocks_for(to->data.n);
+    return to->count > 0 && to->count <= GELF_CHUNK_MAX_COUNT && to->index < to->count &&
+           to->data.n <= MAX_PAYLOAD;
+}
+
+/* A message of which this is the first chunk, and room for the chunk. */
+static block_no begin_set(struct gelf_chunks *c, const struct gelf_sender *from,
+                          uint64_t sender_hash, uint64_t hash, const struct chunk *chunk,
+                          uint64_t now_ms)
+{
+    block_no sender;
+    /* Room first: evicting may take the sender's own entry away. */
+    bool room = make_room(c, chunk->blocks + 2, NONE);
+
+    ASSERT(room); /* the smallest pool holds any chunk */
+    sender = sender_find(c, from, sender_hash);
+    if (sender == NONE)
+        sender = sender_make(c, from, sender_hash);
+    return set_make(c, sender, chunk->id, hash, chunk->count, now_ms);
+}
+
+/* Whether another chunk of set b can be kept (GELF_CHUNK_WAITS), and room for it; if there is none
+ * the set is dropped. */
+static enum gelf_chunk_result go_on(struct gelf_chunks *c, block_no b, const struct chunk *chunk)
+{
+    const struct set *s = set_at(c, b);
+
+    if (s->count != chunk->count)
+        return GELF_CHUNK_BAD;
+    if (s->seen[chunk->index / 64] >> (chunk->index % 64) & 1)
+        return GELF_CHUNK_REPEATED;
+    if (make_room(c, chunk->blocks, b))
+        return GELF_CHUNK_WAITS;
+    c->stats.evicted++;
+    set_drop(c, b);
+    return GELF_CHUNK_REFUSED;
+}
+
+static void keep(struct gelf_chunks *c, block_no b, const struct chunk *chunk)
+{
+    struct set *s = set_at(c, b);
+    block_no piece = piece_store(c, chunk->index, chunk->data);
+
+    c->block[piece].piece.sibling = s->pieces;
+    s->pieces = piece;
+    s->seen[chunk->index / 64] |= UINT64_C(1) << (chunk->index % 64);
+    s->received++;
+    s->blocks += chunk->blocks;
+    sender_charge(c, s->sender, chunk->blocks);
+    c->stats.chunks++;
+}
+
+/* One of several chunks. */
+static enum gelf_chunk_result add(struct gelf_chunks *c, const struct gelf_sender *from,
+                                  const struct chunk *chunk, uint64_t now_ms, struct bytes *message)
+{
+    uint64_t sender_hash = hash_64(c->seed, from, sizeof *from);
+    uint64_t hash = hash_64(sender_hash, chunk->id, 8);
+    block_no b = set_find(c, from, chunk->id, hash);
+
+    if (b == NONE) {
+        b = begin_set(c, from, sender_hash, hash, chunk, now_ms);
+    } else {
+        enum gelf_chunk_result r = go_on(c, b, chunk);
+
+        if (r != GELF_CHUNK_WAITS)
+            return r;
+    }
+    keep(c, b, chunk);
+    if (set_at(c, b)->received < chunk->count)
+        return GELF_CHUNK_WAITS;
+    *message = assemble(c, set_at(c, b));
+    set_drop(c, b);
+    return GELF_CHUNK_COMPLETE;
+}
+
 /* ---- outside ---- */
 
 enum gelf_chunk_result gelf_chunks_add(struct gelf_chunks *c, const struct gelf_sender *from,
                                        struct bytes datagram, uint64_t now_ms,
                                        struct bytes *message)
 {
-    const char *id = datagram.p + 2;
-    struct bytes data;
-    uint8_t index, count;
-    uint64_t sender_hash, hash;
-    uint32_t blocks;
-    block_no b, piece;
-    struct set *s;
+    struct chunk chunk;
+    enum gelf_chunk_result r;
 
-    if (datagram.n < GELF_CHUNK_HEADER)
+    if (!read_chunk(datagram, &chunk))
         return GELF_CHUNK_BAD;
-    index = (uint8_t)datagram.p[10];
-    count = (uint8_t)datagram.p[11];
-    data = bytes_of(datagram.p + GELF_CHUNK_HEADER, datagram.n - GELF_CHUNK_HEADER);
-    if (count == 0 || count > GELF_CHUNK_MAX_COUNT || index >= count || data.n > MAX_PAYLOAD)
-        return GELF_CHUNK_BAD;
-    if (count == 1) {
-        *message = data;
+    if (chunk.count == 1) {
+        *message = chunk.data;
         return GELF_CHUNK_COMPLETE;
     }
     gelf_region_trim(&c->whole, c->whole_used, KEEP_BYTES);
     c->whole_used = 0;
     gelf_chunks_expire(c, now_ms);
-    sender_hash = hash_64(c->seed, from, sizeof *from);
-    hash = hash_64(sender_hash, id, 8);
-    b = set_find(c, from, id, hash);
-    blocks = blocks_for(data.n);
-    if (b != NONE) {
-        s = set_at(c, b);
-        if (s->count != count)
-            return GELF_CHUNK_BAD;
-        if (s->seen[index / 64] >> (index % 64) & 1)
-            return GELF_CHUNK_REPEATED;
-        if (!make_room(c, blocks, b)) {
-            c->stats.evicted++;
-            set_drop(c, b);
-            c->stats.bytes = (uint64_t)c->used * BLOCK_BYTES;
-            return GELF_CHUNK_REFUSED;
-        }
-    } else {
-        block_no sender;
-        /* Room first: evicting may take the sender's own entry away. */
-        bool room = make_room(c, blocks + 2, NONE);
-
-        ASSERT(room); /* the smallest pool holds any chunk */
-        sender = sender_find(c, from, sender_hash);
-        if (sender == NONE)
-            sender = sender_make(c, from, sender_hash);
-        b = set_make(c, sender, id, hash, count, now_ms);
-        s = set_at(c, b);
-    }
-    piece = piece_store(c, index, data);
-    c->block[piece].piece.sibling = s->pieces;
-    s->pieces = piece;
-    s->seen[index / 64] |= UINT64_C(1) << (index % 64);
-    s->received++;
-    s->blocks += blocks;
-    sender_charge(c, s->sender, blocks);
-    c->stats.chunks++;
+    r = add(c, from, &chunk, now_ms, message);
     c->stats.bytes = (uint64_t)c->used * BLOCK_BYTES;
-    if (s->received < s->count)
-        return GELF_CHUNK_WAITS;
-    *message = assemble(c, s);
-    set_drop(c, b);
-    c->stats.bytes = (uint64_t)c->used * BLOCK_BYTES;
-    return GELF_CHUNK_COMPLETE;
+    return r;
 }
 
 void gelf_chunks_expire(struct gelf_chunks *c, uint64_t now_ms)
