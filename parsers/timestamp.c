@@ -131,71 +131,75 @@ bool timestamp_parse(struct bytes text, int64_t *ns)
                 ns);
 }
 
-bool timestamp_parse_seconds(struct bytes text, int64_t *ns)
-{
-    if (text.n == 0)
-        return false;
+/* 0.d1 d2 d3 … times ten to the power of point; only the first digits matter. */
+struct decimal {
+    char digits[24]; /* the first one is no zero */
+    int n;
+    int64_t point;
+};
 
-    const char *p = text.p, *end = text.p + text.n;
-    /* The number is 0.d1 d2 d3 … times ten to the power of point; only its first digits matter. */
-    char significant[24];
-    int n = 0;
-    int64_t point = 0;
-    bool any = false;
+/* What stands before the point and behind it. Returns the end, NULL when p is no such number. */
+static const char *read_digits(struct decimal *d, const char *p, const char *end)
+{
+    const char *begin = p;
 
     for (; p < end && *p >= '0' && *p <= '9'; p++) {
-        any = true;
-        if (n == 0 && *p == '0')
+        if (d->n == 0 && *p == '0')
             continue;
-        if (n < (int)sizeof(significant))
-            significant[n++] = *p;
-        point++;
+        if (d->n < (int)sizeof d->digits)
+            d->digits[d->n++] = *p;
+        d->point++;
     }
-    if (!any)
-        return false;
-    if (p < end && *p == '.') {
-        any = false;
-        for (p++; p < end && *p >= '0' && *p <= '9'; p++) {
-            any = true;
-            if (n == 0 && *p == '0') {
-                point--;
-                continue;
-            }
-            if (n < (int)sizeof(significant))
-                significant[n++] = *p;
-        }
-        if (!any)
-            return false;
+    if (p == begin)
+        return NULL;
+    if (p == end || *p != '.')
+        return p;
+    for (begin = ++p; p < end && *p >= '0' && *p <= '9'; p++) {
+        if (d->n == 0 && *p == '0')
+            d->point--;
+        else if (d->n < (int)sizeof d->digits)
+            d->digits[d->n++] = *p;
     }
-    if (p < end && (*p == 'e' || *p == 'E')) {
-        int exponent = 0, sign = 1;
+    return p > begin ? p : NULL;
+}
 
-        p++;
-        if (p < end && (*p == '+' || *p == '-'))
-            sign = *p++ == '-' ? -1 : 1;
-        any = false;
-        for (; p < end && *p >= '0' && *p <= '9'; p++) {
-            any = true;
-            if (exponent < 1000)
-                exponent = 10 * exponent + (*p - '0');
-        }
-        if (!any)
-            return false;
-        point += sign * exponent;
-    }
-    if (p != end || point > 10)
-        return false;
+/* An exponent behind its letter. The same. */
+static const char *read_exponent(struct decimal *d, const char *p, const char *end)
+{
+    int exponent = 0, sign = 1;
+    const char *begin;
 
-    /* Nanoseconds: nine places more, cut behind the point. */
+    if (p < end && (*p == '+' || *p == '-'))
+        sign = *p++ == '-' ? -1 : 1;
+    for (begin = p; p < end && *p >= '0' && *p <= '9'; p++)
+        if (exponent < 1000)
+            exponent = 10 * exponent + (*p - '0');
+    d->point += sign * exponent;
+    return p > begin ? p : NULL;
+}
+
+bool timestamp_parse_seconds(struct bytes text, int64_t *ns)
+{
+    struct decimal d = {.n = 0};
     int64_t seconds = 0, fraction = 0;
+    const char *p, *end;
 
-    for (int64_t i = 0; i < point + 9; i++) {
-        int d = i < n ? significant[i] - '0' : 0;
+    if (text.n == 0)
+        return false;
+    end = text.p + text.n;
+    p = read_digits(&d, text.p, end);
+    if (p && p < end && (*p == 'e' || *p == 'E'))
+        p = read_exponent(&d, p + 1, end);
+    if (p != end || d.point > 10)
+        return false;
+    /* Nanoseconds: nine places more, cut behind the point. */
+    for (int64_t i = 0; i < d.point + 9; i++) {
+        int digit = i < d.n ? d.digits[i] - '0' : 0;
 
-        if (i < point)
-            seconds = 10 * seconds + d;
+        if (i < d.point)
+            seconds = 10 * seconds + digit;
         else
-            fraction = 10 * fraction + d;
+            fraction = 10 * fraction + digit;
     }
     return seconds + fraction > 0 && join(seconds, fraction, ns);
 }
