@@ -17,7 +17,7 @@ static const struct key builtin[] = {
     {"event", 1, TARGET_MESSAGE, 10, ROLE_OBJECT, HOLDS_OURS, "action", "code"},
     {"log", 1, TARGET_MESSAGE, 11, ROLE_OBJECT, HOLDS_OURS, 0, 0},
 
-    /* The level: words before numbers of the same record (see document_slow.c). */
+    /* The level: words before numbers of the same record (see document_tree.c). */
     {"log.level", 0, TARGET_LEVEL, 1, 0, 0, 0, 0},
     {"level", 0, TARGET_LEVEL, 2, 0, 0, 0, 0},
     {"@l", 1, TARGET_LEVEL, 3, 0, 0, 0, 0},

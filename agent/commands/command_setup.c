@@ -1,7 +1,6 @@
 /* setup: index template, retention and dashboards, where they belong. */
 #include "agent/commands/commands.h"
 
-#include "agent/base/clock.h"
 #include "agent/base/log.h"
 #include "agent/config/config.h"
 #include "agent/config/config_value.h"

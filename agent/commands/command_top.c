@@ -8,7 +8,6 @@
 #include "agent/commands/commands.h"
 
 #include "agent/base/clock.h"
-#include "agent/base/io.h"
 #include "agent/commands/status_page.h"
 #include "agent/commands/status_view.h"
 #include "agent/commands/terminal.h"

@@ -11,7 +11,6 @@
 #define BOLD "\x1b[1m"
 #define RED "\x1b[31m"
 #define YELLOW "\x1b[33m"
-#define GREEN "\x1b[32m"
 
 #define BAR_COLUMNS 20
 #define NAME_COLUMNS 11 /* of an input, with a blank */

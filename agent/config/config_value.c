@@ -422,7 +422,8 @@ int config_value_check_convert(const char *text, struct error *why)
     return error_set(why, "\"%.60s\" is no type; there are string, long, double and boolean", text);
 }
 
-/* The code of the character at p when it is one that is_unsafe names, else 0; *n is its length. */
+/* The code of the character at p when it is one that config_value_is_unsafe names, else 0; *n is
+ * its length. */
 static unsigned unsafe_code(const char *text, size_t *n)
 {
     const unsigned char *p = (const unsigned char *)text;

@@ -1,6 +1,5 @@
 #include "agent/inputs/tail_reading.h"
 
-#include "agent/base/clock.h"
 #include "agent/base/log.h"
 #include "agent/base/metrics.h"
 #include "agent/base/tally.h"

@@ -1,6 +1,5 @@
 #include "outputs/elasticsearch/es_client.h"
 
-#include "agent/base/clock.h"
 #include "outputs/elasticsearch/es_http.h"
 
 #include <stdatomic.h>

@@ -1,6 +1,5 @@
 #include "outputs/elasticsearch/es_delivery.h"
 
-#include "agent/base/clock.h"
 #include "agent/base/log.h"
 #include "agent/base/metrics.h"
 
