@@ -47,7 +47,7 @@ static void read_line(struct logstash_patterns *p, struct bytes line)
     define(p, name, bytes_of(line.p + n, line.n - n));
 }
 
-/* Reads a regular file that is not too large. */
+/* Reads a regular file that is not too large, and text. */
 static bool read_file(struct logstash_patterns *p, const char *path)
 {
     struct strbuf text = {0};
@@ -63,7 +63,7 @@ static bool read_file(struct logstash_patterns *p, const char *path)
         text.n += (size_t)n;
     if (fd >= 0)
         io_close(fd);
-    if (fd < 0 || n < 0 || text.n > BYTES_MAX) {
+    if (fd < 0 || n < 0 || text.n > BYTES_MAX || memchr(text.n ? text.p : "", '\0', text.n)) {
         strbuf_fini(&text);
         return false;
     }

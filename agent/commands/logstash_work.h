@@ -1,7 +1,7 @@
 /*
  * logstash_work: what the files of logstash_import share: the work in progress, how something is
- * left out, values as text. For logstash_import, logstash_inputs, logstash_filters, logstash_fields
- * and logstash_outputs alone.
+ * left out, values as text. For logstash_import, logstash_inputs, logstash_filters and what it is
+ * made of, logstash_fields and logstash_outputs alone.
  */
 #ifndef BARGE_LOGSTASH_WORK_H
 #define BARGE_LOGSTASH_WORK_H
