@@ -90,7 +90,8 @@ static const struct command commands[] = {
      .help = "barge's configuration for a pipeline of Logstash, to standard output; what it cannot "
              "express is named by line, and stands there as a comment",
      .details =
-         "    FILE...    the pipeline's files, or its folder, or - for standard input\n"
+         "    FILE...    the pipeline's files, its folder, a pattern in quotes, or - for standard "
+         "input\n"
          "    -o FILE    write the configuration to FILE instead\n"
          "    exit status 0: nothing was left out, 1: something was, 2: it is no pipeline that can "
          "be read\n",
