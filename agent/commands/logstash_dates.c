@@ -11,11 +11,23 @@ struct date {
     char *zone;                                   /* as time_zone has it; NULL: none */
 };
 
+/* Whether there is a Z in a format that is no text of it ('Z'). */
+static bool has_zone(struct bytes format)
+{
+    bool quoted = false, zone = false;
+
+    for (size_t i = 0; i < format.n; i++) {
+        quoted ^= format.p[i] == '\'';
+        zone |= format.p[i] == 'Z' && !quoted;
+    }
+    return zone;
+}
+
 /* Whether all times of the formats say their zone themselves. */
 static bool names_its_zone(const struct date *d)
 {
     for (const struct logstash_value *v = d->formats; v; v = v->next)
-        if (!work_is(v, "UNIX") && !work_is(v, "UNIX_MS") && !memchr(v->text.p, 'Z', v->text.n))
+        if (!work_is(v, "UNIX") && !work_is(v, "UNIX_MS") && !has_zone(v->text))
             return false;
     return true;
 }

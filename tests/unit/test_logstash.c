@@ -607,6 +607,8 @@ static const struct {
     {"date{match=>['at','ISO8601'] timezone=>'Europe/Oslo'}", NULL, 1},
     {"date{match=>['at','UNIX'] timezone=>'Europe/Oslo'}", "time_formats: [UNIX]\n  gelf", 0},
     {"date{match=>['at','dd/MMM/yyyy:HH:mm:ss Z'] timezone=>'Europe/Oslo'}", "time_formats: [", 0},
+    {"date{match=>['at',\"yyyy-MM-dd'T'HH:mm:ss'Z'\"] timezone=>'Europe/Oslo'}", NULL, 1},
+    {"date{match=>['at',\"yyyy-MM-dd'T'HH:mm:ss'Z'\"] timezone=>'UTC'}", "time_zone: UTC\n", 0},
     {"date{match=>['at','MMM dd HH:mm:ss']}", NULL, 1},
     {"date{match=>['at','MMM dd HH:mm:ss','ISO8601']}", "time_formats: [ISO8601]\n", 1},
     {"date{match=>['at','yyyy-MM-dd'] locale=>'nb'}", "time_formats: [yyyy-MM-dd]\n", 1},
