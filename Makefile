@@ -252,7 +252,7 @@ $(BUILD)/soak/%: tests/soak/%.c $(BUILD)/flags
 .PHONY: soak-live
 soak-live: deps-docker deps-nodes ## a live Docker engine and a real node, all of them restarted and killed in turn: HOURS=1, SEED=1 (a fraction, too)
 	@$(MAKE) --no-print-directory all $(BUILD)/soak/chatter
-	BARGE_PATIENCE=$(PATIENCE) BARGE=$(abspath $(BUILD)/barge) $(PYTHON) -B tests/soak/live.py --chatter $(BUILD)/soak/chatter --folder $(BUILD)/soak-live --hours $(HOURS) --seed $(SEED) $(SOAK_ARGS)
+	BARGE_PATIENCE=4 BARGE=$(abspath $(BUILD)/barge) $(PYTHON) -B tests/soak/live.py --chatter $(BUILD)/soak/chatter --folder $(BUILD)/soak-live --hours $(HOURS) --seed $(SEED) $(SOAK_ARGS)
 
 # With every gcov counter in build/coverage; only what the tests of this run did counts.
 .PHONY: coverage

@@ -231,12 +231,12 @@ class Soak:
         if self.all_problems():
             print("ends early: " + "; ".join(self.all_problems()), flush=True)
             self.halt.set()
-        for thread in self.threads:  # what had begun ends; the short form may be late
+        self.churn.stop()
+        self.churn.let_all_end()
+        for thread in self.threads:  # what is still to come: a node that starts may make the short form late
             while thread.is_alive():
                 thread.join(10)
                 self.tell(self.sample())
-        self.churn.stop()
-        self.churn.let_all_end()
         written = self.writers.written()
 
         seen = {}

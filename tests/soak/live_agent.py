@@ -1,4 +1,4 @@
-"""The agent of `make soak-live`: its GELF socket is held here, as systemd would, and its lives end in every way there is."""
+"""The agent of `make soak-live`: its GELF socket is held here, as systemd would hold it, and its lives end in every way there is."""
 
 import collections
 import os
@@ -130,9 +130,6 @@ class Agent:
         if balance(self.last["ledger"]) != 0:
             self.problems.append(f"books do not balance: {self.last['ledger']}")
         return self.last
-
-    def balanced(self):
-        return balance(self.last["ledger"]) == 0
 
     def process_figures(self):
         """(RSS in KiB, open files, CPU seconds of all lives); None when it is away."""

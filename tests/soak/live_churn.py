@@ -68,7 +68,7 @@ class Churn:
         """Nothing is made or removed any more."""
         self.halt.set()
         for thread in self._threads:
-            thread.join(120)
+            thread.join(600)
 
     def _guarded(self, work):
         try:
