@@ -126,7 +126,14 @@ def hold_together(documents, tmp_path):
 
 
 def test_the_manifests_hold_together(tmp_path):
-    hold_together(kustomized(), tmp_path)
+    documents = kustomized()
+    hold_together(documents, tmp_path)
+    # Every lower level of Pod Security refuses the pods: the node's folders, and the capability.
+    namespace = of_kind(documents, "Namespace")["metadata"]
+    assert namespace["name"] == of_kind(documents, "DaemonSet")["metadata"]["namespace"]
+    assert namespace["labels"]["pod-security.kubernetes.io/enforce"] == "privileged"
+    # The API server leaves it out where it is false, and each apply would find a difference.
+    assert "globalDefault" not in of_kind(documents, "PriorityClass")
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -151,6 +158,11 @@ def test_the_kustomization_makes_the_manifests():
 def test_the_chart_makes_the_manifests(render, tmp_path):
     made, written = by_kind(render(tmp_path, {})), by_kind(kustomized())
     del written["Namespace"]
+    # A changed configuration changes the template, too, or an upgrade would leave the old pods as they are.
+    sums = [of_kind(render(tmp_path, values), "DaemonSet")["spec"]["template"]["metadata"]["annotations"].pop("checksum/config")
+            for values in ({}, {"priority": 5}, {"config": {"output": {"elasticsearch": {"hosts": ["http://es:9200"]}}}})]
+    assert sums[0] == sums[1] != sums[2]
+    assert made["DaemonSet"]["spec"]["template"]["metadata"]["annotations"].pop("checksum/config") == sums[0]
     # Written otherwise, the configuration means the same.
     for documents in (made, written):
         text = documents["ConfigMap"]["data"]["barge.yaml"]
