@@ -55,6 +55,8 @@ static const struct {
     {"YYYY.MM.dd", "UTC", "2018.11.23", S(1542931200)},
     {"yyyyMMddHHmmssSSS", "UTC", "20181123090000123", S(1542963600) + 123000000},
     {"yyyyMMddHHmmss", "UTC", "20181123090", -1},
+    {"yyyyMd", "UTC", "2018111", S(1515628800)},
+    {"MMddSSSyyyy", "UTC", "11231232018", S(1542931200) + 123000000},
     {"yyyy-MM-dd'T'HH:mm:ss.SSSZZ", "UTC", "2018-11-23T09:00:00.5-01:00",
      S(1542967200) + 500000000},
     {"EEE MMM d HH:mm:ss yyyy", "UTC", "Fri Nov 23 09:00:00 2018", S(1542963600)},
