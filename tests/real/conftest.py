@@ -1,6 +1,8 @@
 """The real nodes, shared by all modules of this folder. Each version has a worker of its own (xdist_group)."""
 
 import os
+import subprocess
+import tempfile
 import urllib.error
 
 import pytest
@@ -8,6 +10,8 @@ import pytest
 import engine
 import nodes
 from scripted_elastic import TestAuthority
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 # What an operator's template says: names are keywords, numbers with a point are doubles, times have nine digits.
 TEMPLATE = {
@@ -88,3 +92,22 @@ def debian_engine():
         yield made
     finally:
         made.close()
+
+
+@pytest.fixture(scope="session")
+def image_build(debian_engine):
+    """`make image` with this engine, still at work, its output in a file."""
+    with tempfile.TemporaryFile("w+") as said:
+        build = subprocess.Popen(["make", "-s", "image", f"DOCKER={engine.DOCKER} -H unix://{debian_engine.socket}",
+                                  "IMAGE_ARGS=--network=host --build-arg OPT=-O0"], cwd=TOP, stdout=said, stderr=said,
+                                 env={**os.environ, "DOCKER_BUILDKIT": "0", "DOCKER_CONFIG": debian_engine.home, "MAKEFLAGS": ""})
+        yield build, said
+        build.terminate()
+        build.wait()
+
+
+@pytest.fixture(scope="session")
+def image_meanwhile(request):
+    """Begins to build the image beside tests that wait for the most part, when it will be wanted."""
+    if any("image_build" in item.fixturenames for item in request.session.items):
+        request.getfixturevalue("image_build")

@@ -3,28 +3,25 @@
 import glob
 import json
 import os
-import subprocess
 
 import pytest
 
-import engine as real_engine
 from barge import free_port
 from waiting import wait_until
 
-pytestmark = [pytest.mark.limit(900), pytest.mark.xdist_group("image")]
+pytestmark = pytest.mark.limit(900)
 
-TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BASE = "debian:bookworm-slim"
 RIGHTS = ("--cap-drop=ALL", "--cap-add=DAC_READ_SEARCH")
 
 
 @pytest.fixture(scope="module")
-def engine(debian_engine):
+def engine(debian_engine, image_build):
     """The engine, which has the image `barge`."""
-    built = subprocess.run(["make", "-s", "image", f"DOCKER={real_engine.DOCKER} -H unix://{debian_engine.socket}",
-                            "IMAGE_ARGS=--network=host --build-arg OPT=-O0"], cwd=TOP, capture_output=True, text=True, check=False,
-                           env={**os.environ, "DOCKER_BUILDKIT": "0", "DOCKER_CONFIG": debian_engine.home, "MAKEFLAGS": ""})
-    assert built.returncode == 0, built.stdout[-2000:] + built.stderr[-2000:]
+    build, said = image_build
+    build.wait()
+    said.seek(0)
+    assert build.returncode == 0, said.read()[-4000:]
     return debian_engine
 
 

@@ -9,7 +9,7 @@ import pytest
 from machine import Machine
 from waiting import wait_until
 
-pytestmark = [pytest.mark.limit(900), pytest.mark.xdist_group("systemd")]
+pytestmark = [pytest.mark.limit(900), pytest.mark.usefixtures("image_meanwhile")]
 
 LINES = 30_000  # more than a buffer of 4 MiB holds
 DATAGRAMS = """

@@ -8,7 +8,7 @@ import pytest
 from machine import Machine
 from waiting import wait_until
 
-pytestmark = [pytest.mark.limit(900), pytest.mark.xdist_group("systemd")]
+pytestmark = [pytest.mark.limit(900), pytest.mark.usefixtures("image_meanwhile")]
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 UNITS = "/etc/systemd/system"
