@@ -213,12 +213,14 @@ int tail_files_open(struct tail_log *log, int dir, const char *name, int flags)
 
     if (fd < 0 && (errno == EMFILE || errno == ENFILE) && spare_descriptor(log->shared))
         fd = io_open(dir, name, how, 0);
-    if (fd >= 0 && !tail_files_may_keep(log->shared, fd)) {
-        io_close(fd);
-        errno = EMFILE;
-        return -1;
-    }
-    return fd;
+    if (fd < log->shared->spare_from)
+        return fd;
+    /* Opened again it has the number that was given back: those at the end stay free. */
+    io_close(fd);
+    if (spare_descriptor(log->shared))
+        return io_open(dir, name, how, 0);
+    errno = EMFILE;
+    return -1;
 }
 
 /* ---- lists ---- */

@@ -540,6 +540,22 @@ static bool roots_changed(const struct tail_tree *d)
     return false;
 }
 
+/* Whether f, which the walk has not found, is there no more. Where something could not be opened it
+ * is asked for by its name: what is taken for gone is forgotten, and begins anew when it is found.
+ */
+static bool is_gone(const struct tail_tree *d, const struct tail_tree_folder *f)
+{
+    struct tail_inode now;
+    char path[4096 + 2];
+
+    if (!d->incomplete)
+        return true;
+    snprintf(path, sizeof path, "%s/.", f->path);
+    if (tail_inode_get(AT_FDCWD, path, &now) < 0)
+        return errno == ENOENT || errno == ENOTDIR || errno == ELOOP;
+    return !is_same(&now, &f->inode);
+}
+
 static void walk_all(struct tail_tree *d)
 {
     d->walk++;
@@ -547,10 +563,10 @@ static void walk_all(struct tail_tree *d)
     for (size_t i = 0; i < d->n_patterns; i++)
         walk_pattern(d, i);
     for (struct tail_tree_folder *f = d->list; f; f = f->next) {
-        if (f->walk != d->walk)
-            lose_folder(d, f);
-        else
+        if (f->walk == d->walk)
             rescan(d, f, false);
+        else if (f->there && is_gone(d, f))
+            lose_folder(d, f);
     }
 }
 

@@ -230,6 +230,10 @@ RULES = [
     ("folders leave descriptors to logs", "agent/inputs/tail_tree.c", "f->fd = fd < d->shared->spare_from / 2 ? fd : -1;", "f->fd = fd;", ("files_input",)),
     ("a folder that is opened again is the one that was found", "agent/inputs/tail_tree.c",
      "tail_inode_get(fd, NULL, &now) == 0 && is_same(&f->inode, &now)", "tail_inode_get(fd, NULL, &now) == 0", ("files_input",)),
+    ("a folder that cannot be opened for a while is not gone", "agent/inputs/tail_tree.c", "    if (!d->incomplete)\n        return true;",
+     "    if (d)\n        return true;", ("files_input",)),
+    ("the last descriptors stay free", FILES, "    if (fd < log->shared->spare_from)\n        return fd;",
+     "    if (fd < log->shared->spare_from || spare_descriptor(log->shared))\n        return fd;", ("files_input",)),
     # ---- messages without an end ----
     ("marked pieces without an end come out", "agent/inputs/docker_join.c", "return s->n + piece->as.text.n <= DOCKER_JOIN_MAX_BYTES;", "return true;",
      ("cri_frame",)),

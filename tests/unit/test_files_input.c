@@ -246,9 +246,9 @@ static void test_many_events_end_while_the_buffer_is_full(void **state)
 
 /* ---- folders ---- */
 
-static bool one_log_is_left(void)
+static bool two_logs_are_left(void)
 {
-    return metric_get(M_FILES_LOGS) == 1;
+    return metric_get(M_FILES_LOGS) == 2; /* FOLDERS and the one with "late" */
 }
 
 /* Puts links in the places of folders that are to be looked at just now. */
@@ -268,22 +268,48 @@ static void replace_folders(int n)
     }
 }
 
+static void make_folder(int i, const char *text)
+{
+    char name[32];
+
+    snprintf(name, sizeof name, "%d", i);
+    assert_int_equal(mkdir(path_of(name), 0700), 0);
+    snprintf(name, sizeof name, "%d/app.log", i);
+    write_to(name, text);
+}
+
+/* What cannot be opened for a while is not gone, and not new afterwards. */
+static void use_descriptors_up(int folder)
+{
+    char name[32];
+    int fds[64], n = 0;
+    size_t before = stage.n;
+
+    while (n < 64 && (fds[n] = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
+        n++;
+    snprintf(name, sizeof name, "%d", folder);
+    assert_int_equal(mkdir(path_of(name), 0700), 0);
+    stage_run_rounds(100);
+    while (n > 0)
+        close(fds[--n]);
+    stage_run_rounds(100);
+    make_folder(folder + 1, "late\n");
+    stage_run_to(before + 1);
+    assert_one("late");
+}
+
 /* More folders than there are descriptors: logs have some all the same, and all are read; a folder
  * that nothing holds is not mistaken for another one. */
 static void test_folders_leave_descriptors_to_logs(void **state)
 {
-    enum { FOLDERS = 150 };
+    enum { FOLDERS = 70 };
     struct rlimit before, few = {.rlim_cur = 64, .rlim_max = 64};
     char name[32], text[32];
 
     (void)state;
     snprintf(pattern, sizeof pattern, "%s/*/app.log", stage_dir);
-    for (int i = 0; i < FOLDERS; i++) {
-        snprintf(name, sizeof name, "%d", i);
-        assert_int_equal(mkdir(path_of(name), 0700), 0);
-        snprintf(name, sizeof name, "%d/app.log", i);
-        write_to(name, "one\n");
-    }
+    for (int i = 0; i < FOLDERS; i++)
+        make_folder(i, "one\n");
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
     begin();
@@ -294,18 +320,18 @@ static void test_folders_leave_descriptors_to_logs(void **state)
         write_to(name, text);
     }
     stage_run_to(2 * FOLDERS);
-    snprintf(name, sizeof name, "%d", FOLDERS);
-    assert_int_equal(mkdir(path_of(name), 0700), 0);
-    snprintf(name, sizeof name, "%d/app.log", FOLDERS);
-    write_to(name, "new\n");
+    make_folder(FOLDERS, "new\n");
     stage_run_to(2 * FOLDERS + 1);
     assert_one("new");
     for (int i = 0; i < FOLDERS; i++) {
         snprintf(text, sizeof text, "two %d", i);
         assert_one(text);
     }
+    for (int fd = stage_turns->shared.spare_from; fd < (int)few.rlim_cur; fd++)
+        assert_int_equal(fcntl(fd, F_GETFD), -1);
+    use_descriptors_up(FOLDERS + 1);
     replace_folders(FOLDERS);
-    stage_run(one_log_is_left);
+    stage_run(two_logs_are_left);
     for (size_t i = 0; i < stage.n; i++)
         assert_false(bytes_is(bytes_of(stage.records[i].text, stage.records[i].n), "outside"));
     end();
