@@ -29,17 +29,6 @@ size_t plan_find_text(const struct plan_texts *in, const char *text)
     return SIZE_MAX;
 }
 
-void plan_drop_text(struct plan_texts *from, const char *text)
-{
-    size_t i = plan_find_text(from, text);
-
-    if (i == SIZE_MAX)
-        return;
-    free(from->list[i]);
-    from->n--;
-    memmove(from->list + i, from->list + i + 1, (from->n - i) * sizeof *from->list);
-}
-
 void plan_add_pair(struct plan_pairs *to, const char *name, const char *value)
 {
     to->list = base_realloc(to->list, (to->n + 1) * sizeof *to->list);

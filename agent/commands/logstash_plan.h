@@ -71,7 +71,6 @@ size_t plan_find_text(const struct plan_texts *in, const char *text);
 void plan_add_pair(struct plan_pairs *to, const char *name, const char *value);
 struct plan_pair *plan_find_pair(const struct plan_pairs *in, const char *name);
 void plan_drop_pair(struct plan_pairs *from, const char *name);
-void plan_drop_text(struct plan_texts *from, const char *text);
 /* Memory of the plan's, zeroed, good until the next call. */
 struct plan_file *plan_new_file(struct plan *p);
 struct plan_rule *plan_new_rule(struct plan *p);

@@ -248,11 +248,6 @@ bool logstash_source_is_of_host(const struct logstash_source *s)
     return s->is_of_host;
 }
 
-size_t logstash_source_files(const struct logstash_source *s)
-{
-    return s->n;
-}
-
 struct logstash_place logstash_source_place(const struct logstash_source *s, size_t offset)
 {
     size_t part = s->n, end = MIN(offset, s->text.n), from;

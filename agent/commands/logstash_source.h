@@ -32,9 +32,6 @@ struct bytes logstash_source_bytes(const struct logstash_source *s);
  */
 bool logstash_source_is_of_host(const struct logstash_source *s);
 
-/* How many files there are. */
-size_t logstash_source_files(const struct logstash_source *s);
-
 /* Where the byte at offset stands; the end of the text for all offsets beyond it. */
 struct logstash_place logstash_source_place(const struct logstash_source *s, size_t offset);
 
