@@ -445,37 +445,50 @@ static bool is_more_of_banner(struct bytes s)
            begins(s, "Time                 Id Command") || begins(s, "Time\t\t");
 }
 
+/* Where a line is by itself; MYSQL_NOWHERE: that hangs on those before it. */
+static uint8_t mysql_place(struct bytes s)
+{
+    if (begins(s, "# Time: "))
+        return MYSQL_TIME;
+    if (begins(s, "# User@Host: "))
+        return MYSQL_HEAD;
+    if (is_banner(s) || is_more_of_banner(s))
+        return MYSQL_BANNER;
+    if (is_crash(s))
+        return MYSQL_CRASH;
+    return is_error_log(s) ? MYSQL_NOTE : MYSQL_NOWHERE;
+}
+
+/* Whether a line that says nothing by itself is more of what stands there. */
+static bool is_more_of(uint8_t place, struct bytes s)
+{
+    /* More of what a line of an error log says is indented, or what follows "ready for
+     * connections". */
+    if (place == MYSQL_NOTE || place == MYSQL_BANNER || place == MYSQL_NOWHERE)
+        return s.n && (is_blank(s.p[0]) || (place == MYSQL_NOTE && begins(s, "Version: '")));
+    return true;
+}
+
+/* A line that begins a record leaves nothing of what was before it: whoever starts to read there
+ * knows no more. */
 static bool mysql_continues(struct multiline_state *st, struct bytes s)
 {
-    uint8_t place = st->place;
+    uint8_t before = st->place, place = mysql_place(s);
     bool continued = false;
 
-    if (begins(s, "# Time: ")) {
-        place = MYSQL_TIME;
-    } else if (begins(s, "# User@Host: ")) {
-        continued = place == MYSQL_TIME;
-        place = MYSQL_HEAD;
-    } else if (is_banner(s)) {
-        place = MYSQL_BANNER;
-    } else if (is_more_of_banner(s)) {
-        continued = place == MYSQL_BANNER;
-        place = MYSQL_BANNER;
-    } else if (is_crash(s)) {
-        place = MYSQL_CRASH;
-    } else if (is_error_log(s)) {
-        place = MYSQL_NOTE;
-    } else if (place == MYSQL_CRASH) {
+    if (!st->open) {
+        continued = false;
+    } else if (place == MYSQL_HEAD) {
+        continued = before == MYSQL_TIME;
+    } else if (place == MYSQL_BANNER) {
+        continued = before == MYSQL_BANNER && !is_banner(s);
+    } else if (place == MYSQL_NOWHERE && is_more_of(before, s)) {
         continued = true;
-    } else if (place == MYSQL_NOTE || place == MYSQL_BANNER || place == MYSQL_NOWHERE) {
-        /* More of what a line of an error log says is indented, or what follows "ready for
-         * connections". */
-        continued = s.n && (is_blank(s.p[0]) || (place == MYSQL_NOTE && begins(s, "Version: '")));
-    } else {
-        continued = true;
-        if (!begins(s, "# ") || begins(s, "# administrator command: "))
+        place = before;
+        if ((before == MYSQL_TIME || before == MYSQL_HEAD) &&
+            (!begins(s, "# ") || begins(s, "# administrator command: ")))
             place = MYSQL_STATEMENT;
     }
-    continued &= st->open;
     *st = (struct multiline_state){.open = true, .place = place};
     return continued;
 }

@@ -162,7 +162,9 @@ struct bytes terminal_wrap(struct bytes *text, size_t columns)
     const char *blank;
     size_t taken;
 
-    if (line.n == 0 && text->n > 0) /* one character that is wider than the column */
+    if (text->n == 0)
+        return *text;
+    if (line.n == 0) /* one character that is wider than the column */
         line.n = MAX(utf8_length(text->p, text->n), 1u);
     taken = line.n;
     if (line.n < text->n && text->p[line.n] == ' ') {

@@ -200,14 +200,14 @@ static inline void frames_maybe_cut(struct frames_life *l, size_t i, uint64_t *s
 static inline struct frames frames_in_life_of(const struct frames_files *files, uint64_t seed,
                                               struct frames_cut *cuts, size_t *n_cuts)
 {
-    /* A line that is not at its end is read anew with each step: no more than some thousand. */
-    unsigned most = MAX(1u << (1 + frames_random(&seed, 17)), (unsigned)(files->file.n / 2048));
-    unsigned restarts = 0;
+    unsigned most = 1u << (1 + frames_random(&seed, 17)), restarts = 0;
     struct frames_life l;
     uint64_t there[2] = {0}; /* as much of each file is written */
 
     frames_begin(&l, files);
     l.frame.arg = &l.kept;
+    /* A line that is not at its end is read anew with each step: no more than some thousand. */
+    most = MAX(most, (unsigned)(files->file.n / 2048));
     for (size_t i = 0; i < 2; i++) {
         while (l.at[i].offset < l.file[i].n) {
             struct docker_frame_at *at = &l.at[i];

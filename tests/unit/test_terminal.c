@@ -120,7 +120,10 @@ static void check_wrap(const char *text, size_t columns, const char *wanted)
 
 static void test_wrap(void **state)
 {
+    struct bytes none = BYTES_NONE;
+
     (void)state;
+    assert_int_equal(terminal_wrap(&none, 8).n, 0);
     check_wrap("one two three", 8, "one two|three|");
     check_wrap("one two three", 7, "one two|three|");
     check_wrap("one two three", 6, "one|two|three|");
